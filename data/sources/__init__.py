@@ -1,0 +1,1 @@
+"""Where code comes from: each module reads one kind of origin and yields records."""

@@ -1,0 +1,1 @@
+"""Measuring Emend: suites, runs, statistics. The word "correct" belongs here."""

@@ -1,0 +1,1 @@
+"""Suites: reading their rows strictly."""

@@ -1,0 +1,1 @@
+"""The faces of Emend: command line and HTTP service. The only package that may compose all others."""

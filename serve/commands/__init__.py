@@ -1,0 +1,1 @@
+"""The subcommands of `emend`, one module each, imported only when called."""

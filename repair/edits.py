@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import PurePosixPath
 
 from repair.errors import PatchError
@@ -129,3 +130,35 @@ class Patch:
         """The patch that leads from `self.apply(texts)` back to `texts`."""
         self.apply(texts)
         return Patch(tuple(f.invert(texts[f.path]) for f in self.files))
+
+
+def file_patch_between(path: str, old: str, new: str) -> FilePatch:
+    """The edits of whole lines (split at "\\n" only) that lead from `old` to `new`."""
+    before, after = old.split("\n"), new.split("\n")
+    starts = [0]
+    for line in before:
+        starts.append(starts[-1] + len(line) + 1)
+    edits: list[Edit] = []
+    matcher = SequenceMatcher(a=before, b=after, autojunk=False)
+    for tag, a, b, c, d in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        edits.append(_line_edit(old, starts, (a, b), after[c:d]))
+    return FilePatch(path, tuple(edits))
+
+
+def _line_edit(old: str, starts: list[int], lines: tuple[int, int], text: list[str]) -> Edit:
+    """Replace the lines `lines` (0-based, half-open) of `old` by `text`; starts has one entry past the end."""
+    a, b = lines
+    if starts[b] <= len(old):  # a terminator follows: whole lines with theirs
+        return Edit(Span(starts[a], starts[b]), "".join(line + "\n" for line in text))
+    if a < b and text:
+        return Edit(Span(starts[a], len(old)), "\n".join(text))
+    # at the end of the file, without a terminator of its own: take the one before it along
+    start = max(starts[a] - 1, 0)
+    return Edit(Span(start, len(old)), "".join("\n" + line for line in text))
+
+
+def patch_between(old: Mapping[str, str], new: Mapping[str, str]) -> Patch:
+    """The patch that leads from the texts `old` to `new` (same paths)."""
+    return Patch(tuple(file_patch_between(path, old[path], new[path]) for path in old if old[path] != new[path]))

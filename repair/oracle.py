@@ -47,6 +47,11 @@ class Bench(Protocol):
         """
         ...
 
+    @property
+    def runs(self) -> int:
+        """How often the tests were run so far."""
+        ...
+
     def covers(self, patch: Patch) -> bool:
         """Whether it may be judged at all: no test, configuration or foreign file is touched."""
         ...

@@ -81,3 +81,29 @@ def hunk_edit(source: Source, hunk: Hunk) -> Edit:
 def hunks_patch(source: Source, hunks: Iterable[Hunk]) -> Patch:
     """The patch of one file that hunks mean. Raises PatchError: outside, overlapping."""
     return Patch((FilePatch(source.path, tuple(hunk_edit(source, h) for h in hunks)),))
+
+
+def edit_hunk(source: Source, edit: Edit) -> Hunk | None:
+    """The smallest hunk of whole lines that does what `edit` does; None when it changes nothing.
+
+    For an edit that only touches terminators at the end of the file the last line is replaced.
+    """
+    first, last = source.lines_of(edit.span)
+    if edit.span.end > source.line_span(last).end and last < source.line_count:
+        last += 1  # the edit swallows a terminator: the next line is joined to this one
+    span = source.line_span(first, last)
+    before = source.text[span.start : edit.span.start]
+    after = source.text[edit.span.end : max(span.end, edit.span.end)]
+    old = [source.line(n) for n in range(first, last + 1)]
+    new = [line.removesuffix("\r") for line in (before + edit.text + after).split("\n")]
+    if not "".join((before, edit.text, after)):
+        new = []
+    while old and new and old[0] == new[0]:
+        old, new, first = old[1:], new[1:], first + 1
+    while old and new and old[-1] == new[-1]:
+        old, new, last = old[:-1], new[:-1], last - 1
+    if not old and not new:
+        return None
+    if not old and not "".join(new):
+        return None  # blank lines alone
+    return Hunk(first, last, "\n".join(new))

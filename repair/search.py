@@ -1,0 +1,231 @@
+"""The search: which changes are worth judging, best first (MODEL.md §4).
+
+Changes come from the inverse mutations of suspicious lines and from the model's own proposals. Lines are
+opened one group at a time, most suspicious first, and only when no change already at hand is expected to beat
+what the next group could bring. Knows nothing of tests: the pipeline judges what comes out of here.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, log
+
+from repair.candidates import Candidate, Completion
+from repair.edits import Edit, FilePatch, Patch
+from repair.errors import PatchError
+from repair.model import Decoding, Model
+from repair.mutate import repairs
+from repair.replies import Change, parse_reply
+from repair.sources import Source
+from repair.verdicts import Suspect
+from repair.views import Hunk, View, edit_hunk, hunks_patch
+
+_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """Weights of what a candidate's score is made of (natural logs)."""
+
+    location: float = 1.0  # log suspiciousness of the lines it changes
+    model: float = 0.6  # log P(text | view, line)
+    operator: float = 1.0  # log share of the operator's class among real fixes
+    unscored: float = -12.0  # in place of the model's term where a change lies in no view
+    proposal: float = -1.5  # in place of the operator's term for what the model wrote itself
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """Bounds and order of a search."""
+
+    order: str = "model"  # "model", "heuristic" (no model in the scores) or "random" (same pool, shuffled)
+    seed: int = 0
+    lines: int = 48  # most suspicious lines that are opened at all
+    group: int = 3  # lines opened at a time
+    proposals: int = 64  # completions asked of the model in all
+    ordering: Ordering = field(default_factory=Ordering)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What is searched: sources, their views and where the fault may be."""
+
+    sources: Mapping[str, Source]
+    views: tuple[View, ...]
+    suspects: tuple[Suspect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change before it has a score."""
+
+    path: str
+    edits: tuple[Edit, ...]
+    hunk: Hunk  # the first one, for its place
+    origin: str
+    bug_class: str
+    completion: Completion | None = None
+
+
+
+def operator_log_prior(bug_class: str) -> float:
+    """log share of a class of faults among real ones; the rows of MODEL.md §5 (TSSB-3M), 1 % for others."""
+    from repair.mutate import CLASS_SHARES
+
+    return log(CLASS_SHARES.get(bug_class, 0.01))
+
+
+class _Lines:
+    """Suspiciousness of lines, with the neighbours of an insertion counted in."""
+
+    def __init__(self, suspects: Iterable[Suspect]) -> None:
+        self.ranked = sorted(suspects, key=lambda s: -s.suspiciousness)
+        self._of = {(s.path, s.line): s.suspiciousness for s in self.ranked}
+
+    def log(self, path: str, hunk: Hunk) -> float:
+        touched = range(hunk.first - 1, hunk.first + 1) if hunk.inserts else range(hunk.first, hunk.last + 1)
+        return log(max((self._of.get((path, n), 0.0) for n in touched), default=0.0) + _FLOOR)
+
+
+def _view_of(views: Sequence[View], path: str, hunk: Hunk) -> View | None:
+    for view in views:
+        inside = view.first_line <= hunk.first and max(hunk.first - 1, hunk.last) <= view.last_line
+        if view.path == path and inside and not (hunk.inserts and hunk.first > view.last_line):
+            return view
+    return None
+
+
+def _mutations(place: Field, group: Sequence[Suspect]) -> Iterator[_Change]:
+    by_path: dict[str, set[int]] = {}
+    for suspect in group:
+        by_path.setdefault(suspect.path, set()).add(suspect.line)
+    for path, lines in by_path.items():
+        source = place.sources[path]
+        for mutation in repairs(source, lines=lines):
+            hunk = edit_hunk(source, mutation.edit)
+            if hunk is not None:
+                yield _Change(path, (mutation.edit,), hunk, f"mutation:{mutation.operator}", mutation.bug_class)
+
+
+def _proposals(place: Field, model: Model, options: SearchOptions) -> Iterator[_Change]:
+    """Completions for the views that hold the most suspicious lines, two views at most."""
+    weight: dict[int, dict[int, float]] = {}
+    for suspect in place.suspects[: options.lines]:
+        for index, view in enumerate(place.views):
+            if view.path == suspect.path and view.first_line <= suspect.line <= view.last_line:
+                weight.setdefault(index, {})[suspect.line] = suspect.suspiciousness
+                break
+    ranked = sorted(weight.items(), key=lambda item: -sum(item[1].values()))[:2]
+    for index, lines in ranked:
+        view, total = place.views[index], sum(lines.values()) or 1.0
+        decoding = Decoding(
+            lines={n: w / total for n, w in lines.items()},
+            candidates=max(1, options.proposals // len(ranked)),
+            seed=options.seed,
+        )
+        for completion in model.propose(view, decoding):
+            yield from _read(place.sources[view.path], view, completion)
+
+
+def _read(source: Source, view: View, completion: Completion) -> Iterator[_Change]:
+    reply = parse_reply(completion.text, view)
+    if not isinstance(reply, Change):
+        return
+    try:
+        edits = tuple(edit for file in hunks_patch(source, reply.hunks).files for edit in file.edits)
+    except PatchError:
+        return
+    if edits:
+        yield _Change(view.path, edits, reply.hunks[0], "model", "model", completion)
+
+
+class Search:
+    """One search over one Field. Iterate over it once."""
+
+    def __init__(self, place: Field, model: Model | None, options: SearchOptions) -> None:
+        self._place, self._model, self._options = place, model, options
+        self._lines = _Lines(place.suspects)
+        self._random = random.Random(options.seed)
+        self._seen: set[tuple[str, str]] = set()
+        self._heap: list[tuple[float, int, Candidate]] = []
+        self._count = 0
+        self._best_gain = -inf  # the best score beyond its location that any change reached
+
+    def __iter__(self) -> Iterator[Candidate]:
+        groups = self._groups()
+        waiting = next(groups, None)
+        if waiting is not None and self._model is not None and self._options.proposals:
+            self._push(list(_mutations(self._place, waiting)))
+            self._push(list(_proposals(self._place, self._model, self._options)))
+            waiting = next(groups, None)
+        while waiting is not None or self._heap:
+            while waiting is not None and self._must_open(waiting):
+                self._push(list(_mutations(self._place, waiting)))
+                waiting = next(groups, None)
+            if self._heap:
+                yield heapq.heappop(self._heap)[2]
+
+    def _groups(self) -> Iterator[Sequence[Suspect]]:
+        ranked = self._lines.ranked[: self._options.lines]
+        for at in range(0, len(ranked), self._options.group):
+            yield ranked[at : at + self._options.group]
+
+    def _must_open(self, group: Sequence[Suspect]) -> bool:
+        """Whether a change of that group could beat the best one at hand (always, for a random order)."""
+        if not self._heap or self._options.order == "random":
+            return True
+        promise = self._options.ordering.location * log(group[0].suspiciousness + _FLOOR) + self._best_gain
+        return promise > -self._heap[0][0]
+
+    def _push(self, changes: Sequence[_Change]) -> None:
+        fresh: list[tuple[_Change, Patch]] = []
+        for change in changes:
+            try:
+                patch = Patch((FilePatch(change.path, change.edits),))
+                text = patch.files[0].apply(self._place.sources[change.path].text) if patch else ""
+            except PatchError:
+                continue
+            key = (change.path, text)
+            if patch and key not in self._seen and text != self._place.sources[change.path].text:
+                self._seen.add(key)
+                fresh.append((change, patch))
+        model_terms = self._model_terms([change for change, _ in fresh])
+        for (change, patch), term in zip(fresh, model_terms, strict=True):
+            location = self._options.ordering.location * self._lines.log(change.path, change.hunk)
+            gain = self._gain(change, term)
+            self._best_gain = max(self._best_gain, gain)
+            score = self._random.random() if self._options.order == "random" else location + gain
+            self._count += 1
+            candidate = Candidate(patch, change.origin, score, term, change.completion)
+            heapq.heappush(self._heap, (-score, self._count, candidate))
+
+    def _gain(self, change: _Change, term: float | None) -> float:
+        ordering = self._options.ordering
+        prior = ordering.proposal if change.origin == "model" else ordering.operator * operator_log_prior(change.bug_class)
+        if self._model is None or self._options.order == "heuristic":
+            return prior
+        return prior + ordering.model * (ordering.unscored if term is None else term)
+
+    def _model_terms(self, changes: Sequence[_Change]) -> list[float | None]:
+        """log P(text | view, start line) of each change, None where the model cannot say."""
+        terms: list[float | None] = [None] * len(changes)
+        if self._model is None or self._options.order != "model":
+            return terms
+        by_view: dict[int, list[int]] = {}
+        for at, change in enumerate(changes):
+            view = _view_of(self._place.views, change.path, change.hunk)
+            if view is not None:
+                by_view.setdefault(self._place.views.index(view), []).append(at)
+        for index, members in by_view.items():
+            view = self._place.views[index]
+            scores = self._model.score(view, [(changes[at].hunk,) for at in members])
+            if scores is None:
+                return terms
+            belief = self._model.locate(view)  # remembered by the model since localization
+            for at, score in zip(members, scores, strict=True):
+                start = belief.lines.get(changes[at].hunk.first, 0.0) if belief else 0.0
+                terms[at] = score - log(start + _FLOOR) if belief else score
+        return terms

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.condense import condense
+from data.dedup import Seen
 from data.recipe import Recipe
 from data.sources.packages import CodeFile
 from data.store import write_array
@@ -105,16 +106,17 @@ def document(window: Window, draw: random.Random, *, plain: bool) -> list[Piece]
     return [Piece("<|fim_middle|>", special=True, role=Role.CODE) if p.text == _HOLE else p for p in pieces]
 
 
-def shuffled_windows(files: Iterable[CodeFile], recipe: Recipe) -> Iterator[Window]:
-    """All windows, those of algorithmic files several times; files in an order drawn from the seed, then
-    windows mixed within a buffer, so that the first ones come before everything was read.
+def shuffled_windows(files: Iterable[CodeFile], recipe: Recipe, seen: Seen) -> Iterator[Window]:
+    """Windows that are no duplicates, those of algorithmic files several times; files in an order drawn from the
+    seed, then windows mixed within a buffer, so that the first ones come before everything was read.
     """
     draw = random.Random(f"{recipe.seed}:windows")
-    repeated = [file for file in files for _ in range(recipe.weight(file.package, file.path))]
-    draw.shuffle(repeated)
+    ordered = list(files)
+    draw.shuffle(ordered)
     held: list[Window] = []
-    for file in repeated:
-        held += windows(replace(file, text=condense(file.text, draw)))
+    for file in ordered:
+        new = [w for w in windows(replace(file, text=condense(file.text, draw))) if not seen.reason("\n".join(w.lines))]
+        held += new * recipe.weight(file.package, file.path)
         if len(held) > 2 * SHUFFLE_BUFFER:
             draw.shuffle(held)
             yield from held[SHUFFLE_BUFFER:]

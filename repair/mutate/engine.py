@@ -1,0 +1,195 @@
+"""`faults`, `repairs`, `sites`: walk a tree once, ask each operator of the catalogue at each of its nodes.
+
+Owns order, duplicates and the check that injected faults still parse. Knows no operator by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+from repair.edits import Span
+from repair.languages import Node, Tree, language, parse
+from repair.mutate.catalogue import FAULTS, REPAIRS
+from repair.mutate.context import Context
+from repair.mutate.mutation import BUG_CLASSES, MIX, Change, Mutation, Operator, as_mutation
+from repair.mutate.validity import Validity
+from repair.sources import Source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """A place where an operator can inject faults. Nothing is made before `mutations` is called."""
+
+    operator: Operator
+    node: Node
+    context: Context
+    validity: Validity
+
+    @property
+    def span(self) -> Span:
+        """The place."""
+        return self.node.span
+
+    def mutations(self) -> list[Mutation]:
+        """The faults here, not yet checked; some sites turn out to have none."""
+        text = self.context.tree.source.text
+        changes = self.operator.make(self.context, self.node)
+        return [as_mutation(self.operator, c) for c in changes if text[c[0] : c[1]] != c[2]]
+
+    def draw(self, random: Random) -> Mutation | None:
+        """A random fault of this site that still parses, None when there is none."""
+        found = self.mutations()
+        random.shuffle(found)
+        return next((m for m in found[:4] if self.valid(m)), None)
+
+    def valid(self, mutation: Mutation) -> bool:
+        """Whether the text still parses afterwards, as the language's own parser sees it."""
+        return self.validity.keeps(mutation.edit)
+
+
+Dispatch = Mapping[str, tuple[Operator, ...]]
+
+
+def _dispatch(name: str, operators: Sequence[Operator]) -> Dispatch:
+    table = language(name)
+    found: dict[str, list[Operator]] = {}
+    for operator in operators:
+        for kind in operator.kinds(table):
+            found.setdefault(kind, []).append(operator)
+    return {kind: tuple(several) for kind, several in found.items()}
+
+
+@lru_cache(maxsize=16)
+def _fault_dispatch(name: str) -> Dispatch:
+    return _dispatch(name, FAULTS)
+
+
+@lru_cache(maxsize=64)
+def _repair_dispatch(name: str, tier: int) -> Dispatch:
+    return _dispatch(name, REPAIRS[tier])
+
+
+def sites(source: Source, span: Span | None = None) -> Mapping[str, Sequence[Site]]:
+    """Where faults can be injected, by bug class: choose the class, then `choice(sites).draw(random)`.
+
+    Walks the tree of the source, which is parsed once and remembered; `span` (a function's) limits the walk.
+    The class "syntax" is not among them: `syntax_faults` makes those.
+    """
+    tree = parse(source)
+    context, validity = Context.of(tree), Validity(tree)
+    dispatch = _fault_dispatch(tree.language.name)
+    found: dict[str, list[Site]] = {}
+    for node in tree.within(span):
+        if node.named:
+            for operator in dispatch.get(node.kind, ()):
+                found.setdefault(operator.bug_class, []).append(Site(operator, node, context, validity))
+    return found
+
+
+def draw(places: Mapping[str, Sequence[Site]], random: Random, *, attempts: int = 12) -> Mutation | None:
+    """A random valid fault: the class by the mix of real bugs, then the site. None when none was found."""
+    classes = [c for c in BUG_CLASSES if places.get(c)]
+    if not classes:
+        return None
+    weights = [MIX[c] for c in classes]
+    for _ in range(attempts):
+        chosen = random.choices(classes, weights)[0]
+        found = random.choice(places[chosen]).draw(random)
+        if found is not None:
+            return found
+    return None
+
+
+def faults(source: Source, span: Span | None = None) -> Iterator[Mutation]:
+    """Every injected fault that still parses (and, last, those of class "syntax", which do not), each text once."""
+    from repair.mutate.syntax import syntax_faults
+
+    seen: set[Change] = set()
+    for several in sites(source, span).values():
+        for site in several:
+            for mutation in site.mutations():
+                key = _normal(source.text, mutation)
+                if key not in seen and site.valid(mutation):
+                    seen.add(key)
+                    yield mutation
+    yield from syntax_faults(source, span)
+
+
+def _normal(text: str, mutation: Mutation) -> Change:
+    """The smallest change that has the same result, so that equal results compare equal (nearly always)."""
+    start, end, new = mutation.edit.span.start, mutation.edit.span.end, mutation.edit.text
+    while start < end and new and text[end - 1] == new[-1]:
+        end -= 1
+        new = new[:-1]
+    while start < end and new and text[start] == new[0]:
+        start += 1
+        new = new[1:]
+    return start, end, new
+
+
+def _tier(context: Context, nodes: Sequence[Node], tier: int) -> list[Mutation]:
+    dispatch = _repair_dispatch(context.table.name, tier)
+    text = context.tree.source.text
+    found: list[Mutation] = []
+    for node in nodes:
+        for operator in dispatch.get(node.kind, ()) if node.named else ():
+            for rank, change in enumerate(operator.make(context, node)):
+                if text[change[0] : change[1]] != change[2]:
+                    found.append(as_mutation(operator, change, operator.weight / (1 + 0.2 * rank)))
+    found.sort(key=lambda m: -m.weight)
+    return found
+
+
+def _touching(tree: Tree, span: Span | None, lines: Collection[int] | None) -> list[Node]:
+    if lines is None:
+        return list(tree.within(span))
+    spans = [tree.source.line_span(n, terminator=True) for n in sorted(lines) if 1 <= n <= tree.source.line_count]
+    low = min((s.start for s in spans), default=0)
+    high = max((s.end for s in spans), default=0)
+    nodes = (n for n in tree.nodes if n.start < high and n.end > low)
+    inside = (n for n in nodes if span is None or (span.start <= n.start and n.end <= span.end))
+    return [n for n in inside if any(n.start < s.end and n.end > s.start for s in spans)]
+
+
+def repairs(source: Source, span: Span | None = None, *, lines: Collection[int] | None = None) -> Iterator[Mutation]:
+    """Candidate fixes, tier by tier, each tier by falling weight; each resulting text once; not checked.
+
+    `lines` (1-based) keeps edits that touch one of them (an insertion touches the line it stands in front of and
+    the one before). Text that does not parse gets the syntax repairs first.
+    """
+    from repair.mutate.syntax import syntax_repairs
+
+    wanted = None if lines is None else frozenset(lines)
+    seen: set[Change] = set()
+    tree = parse(source)
+    for mutation in _in_order(source, tree, span, wanted, syntax_repairs(source, wanted)):
+        key = _normal(source.text, mutation)
+        if key not in seen and _touches(source, mutation, span, wanted):
+            seen.add(key)
+            yield mutation
+
+
+def _in_order(
+    source: Source, tree: Tree, span: Span | None, lines: frozenset[int] | None, first: Iterator[Mutation]
+) -> Iterator[Mutation]:
+    del source
+    yield from first
+    nodes = _touching(tree, span, lines)
+    context = Context.of(tree)
+    for tier in range(len(REPAIRS)):
+        yield from _tier(context, nodes, tier)
+
+
+def _touches(source: Source, mutation: Mutation, span: Span | None, lines: frozenset[int] | None) -> bool:
+    at = mutation.edit.span
+    if span is not None and not (span.start <= at.start and at.end <= span.end + 1):
+        return False
+    if lines is None:
+        return True
+    first, last = source.lines_of(at)
+    if at.start == at.end and source.text[: at.start].endswith("\n"):
+        return first in lines or first - 1 in lines
+    return any(first <= line <= last for line in lines)

@@ -99,6 +99,17 @@ def check_hunks(hunks: Sequence[Hunk], view: View) -> Reply:
     return Change(tuple(ordered))
 
 
+def changes_nothing(hunks: Sequence[Hunk], view: View) -> bool:
+    """Whether hunks (those of a Change) leave every line as it is."""
+    shown = view.lines
+    return all(
+        not hunk.inserts
+        and hunk.text != ""  # no text deletes the lines, also an empty one
+        and hunk.text.split("\n") == list(shown[hunk.first - view.first_line : hunk.last - view.first_line + 1])
+        for hunk in hunks
+    )
+
+
 def _number(token: str, view: View) -> int | None:
     """The line of the view that a line token means (numbers are modulo 256; a window has fewer lines)."""
     match = _LINE_TOKEN.fullmatch(token)

@@ -1,0 +1,245 @@
+"""LocalModel: weights on this machine, any `AutoModelForCausalLM` directory or hub id, with an optional adapter.
+
+Owns loading, device, number type and threads. A vocabulary with the special tokens of prompts.py gets the compact
+format, every other one the numbered format. Import this module lazily: it brings torch and transformers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from safetensors import SafetensorError
+
+from repair.candidates import Completion
+from repair.errors import ModelError
+from repair.model import Decoding, LineBelief, Usage
+from repair.models.compact import CompactFormat
+from repair.models.decoding import Engine
+from repair.models.numbered import NumberedFormat
+from repair.models.tokens import TokenEncoder, is_compact, read_tokenizer
+from repair.views import Hunk, View
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_LOADING = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
+_SMALL = 1_000_000_000  # parameters; up to here an fp32 copy for merging an adapter fits any machine
+
+
+class Format(Protocol):
+    """How a kind of model is asked; `compact.py` and `numbered.py`."""
+
+    def locate(self, view: View) -> LineBelief:
+        """As `Model.locate`."""
+        ...
+
+    def score(self, view: View, changes: Sequence[tuple[Hunk, ...]]) -> list[float]:
+        """As `Model.score`."""
+        ...
+
+    def propose(self, view: View, decoding: Decoding) -> Iterator[Completion]:
+        """As `Model.propose`."""
+        ...
+
+
+class LocalModel:
+    """A `repair.model.Model` over loaded weights. Threads may share it: one at a time computes."""
+
+    def __init__(self, name: str, engine: Engine, answers: Format) -> None:
+        self._name = name
+        self._engine = engine
+        self._format = answers
+        self._lock = Lock()
+
+    @property
+    def name(self) -> str:
+        """The directory or hub id, with the adapter."""
+        return self._name
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens read (prompts and scored changes) and written."""
+        return Usage(self._engine.read_tokens, self._engine.written_tokens)
+
+    @property
+    def compact(self) -> bool:
+        """Whether the vocabulary has the special tokens of prompts.py."""
+        return isinstance(self._format, CompactFormat)
+
+    def locate(self, view: View) -> LineBelief:
+        """Where the fault is; sums to 1."""
+        with self._lock:
+            return self._format.locate(view)
+
+    def propose(self, view: View, decoding: Decoding) -> Iterator[Completion]:
+        """Replies, likeliest first. All are computed before the first comes, so that nobody waits for a reader."""
+        with self._lock:
+            found = list(self._format.propose(view, decoding))
+        yield from found
+
+    def score(self, view: View, changes: Sequence[tuple[Hunk, ...]]) -> list[float]:
+        """Log P(change | view) of each; -inf for a change that does not lie in the view."""
+        with self._lock:
+            return self._format.score(view, changes)
+
+
+def load_local(
+    source: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    dtype: str | None = None,
+) -> LocalModel:
+    """Load a checkpoint directory or hub id, and merge a LoRA adapter into it.
+
+    `device` is a torch device (default: a GPU that is there, else the CPU), `threads` the number of CPU threads
+    (default: 2, or 1 on one core), `dtype` "float32" or "bfloat16" (default: the faster one here).
+    Raises ModelError when anything is missing, unreadable or does not fit together.
+    """
+    source = _checked(source)
+    where = _device(device)
+    torch.set_num_threads(threads or min(2, os.cpu_count() or 1))
+    network = _read_network(source)
+    if adapter is not None:
+        network = _merge(network, Path(adapter))
+    network = network.to(where, _dtype(network, where, dtype)).eval().requires_grad_(requires_grad=False)
+    engine = Engine(network)
+    name = str(source) if adapter is None else f"{source}+{adapter}"
+    return LocalModel(name, engine, _format(source, engine, network, adapted=adapter is not None))
+
+
+def _checked(source: str | Path) -> str | Path:
+    """The directory, or the hub id when there is none of that name."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{path} has no config.json: give the directory that holds a whole checkpoint")
+        return path
+    if path.exists() or str(source).startswith((".", "/", "~")) or str(source).count("/") > 1:
+        raise ModelError(f"{path} is not a directory: give a checkpoint directory or a hub id like org/name")
+    return str(source)
+
+
+def _device(device: str | None) -> torch.device:
+    try:
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=where)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).split("\n", 1)[0]
+        raise ModelError(f"device {device!r} does not work here ({first}): use cpu, or cuda with a GPU") from error
+    return where
+
+
+def _read_network(source: str | Path) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network, report = AutoModelForCausalLM.from_pretrained(
+                source, dtype="auto", trust_remote_code=False, output_loading_info=True
+            )
+    except _LOADING as error:
+        raise ModelError(_why_not(source, error)) from error
+    missing = sorted(report["missing_keys"]) + sorted(str(k) for k in report["mismatched_keys"])
+    if missing:
+        raise ModelError(f"{source} lacks weights ({', '.join(missing[:3])}, ...): copy the whole checkpoint again")
+    return network
+
+
+def _why_not(source: str | Path, error: Exception) -> str:
+    first = str(error).strip().split("\n", 1)[0]
+    if isinstance(source, str):
+        return (
+            f"{source} could not be loaded from the hub or its cache ({first}): check the name and the network, "
+            "or download it elsewhere and give its directory"
+        )
+    return f"{source} is not a causal language model that transformers can load ({first})"
+
+
+def _merge(network: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """The network with a LoRA adapter added to its weights. Raises ModelError when they do not belong together."""
+    from peft import PeftModel
+
+    if not (adapter / "adapter_config.json").is_file():
+        raise ModelError(f"{adapter} has no adapter_config.json: give the directory of a PEFT adapter")
+    if network.num_parameters() <= _SMALL:
+        network = network.float()  # a small change added in bf16 would be rounded away
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload(safe_merge=True)
+    except (*_LOADING, UserWarning) as error:
+        first = str(error).strip().split("\n", 1)[0]
+        raise ModelError(
+            f"the adapter {adapter} does not fit the model ({first}): use the base it was made for"
+        ) from error
+
+
+def _dtype(network: PreTrainedModel, where: torch.device, wanted: str | None) -> torch.dtype:
+    if wanted is not None:
+        if wanted not in ("float32", "bfloat16", "float16"):
+            raise ModelError(f"number type {wanted!r} is not known: use float32, bfloat16 or float16")
+        return getattr(torch, wanted)
+    if where.type != "cpu":
+        return torch.bfloat16 if where.type != "cuda" or torch.cuda.is_bf16_supported() else torch.float16
+    config = network.config.get_text_config()
+    return faster_dtype(int(config.hidden_size))
+
+
+@lru_cache(maxsize=8)
+def faster_dtype(width: int) -> torch.dtype:
+    """bf16 or fp32, whichever multiplies a layer of this width faster on this CPU (some emulate bf16)."""
+    return min((torch.bfloat16, torch.float32), key=lambda dtype: _layer_seconds(width, dtype))
+
+
+def _layer_seconds(width: int, dtype: torch.dtype) -> float:
+    rows, weight = torch.ones(64, width, dtype=dtype), torch.ones(3 * width, width, dtype=dtype)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        torch.nn.functional.linear(rows, weight)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _format(source: str | Path, engine: Engine, network: PreTrainedModel, *, adapted: bool) -> Format:
+    from transformers import AutoTokenizer
+
+    if isinstance(source, Path) and (source / "tokenizer.json").is_file():
+        tokenizer = read_tokenizer(source)
+        if is_compact(tokenizer):
+            return CompactFormat(engine, _fitting(TokenEncoder(tokenizer), engine, source))
+    try:
+        plain = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (*_LOADING, json.JSONDecodeError) as error:
+        raise ModelError(f"the tokenizer of {source} cannot be read ({error}): copy the checkpoint again") from error
+    backend = getattr(plain, "backend_tokenizer", None)
+    if backend is not None and is_compact(backend):
+        return CompactFormat(engine, _fitting(TokenEncoder(backend), engine, source))
+    ends = network.generation_config.eos_token_id if network.generation_config else None
+    ends = [*(ends if isinstance(ends, list) else [ends]), plain.eos_token_id]
+    chat = plain.chat_template is not None and not adapted  # adapters are trained on the numbered prompt
+    return NumberedFormat(engine, plain, (e for e in ends if e is not None), chat=chat)
+
+
+def _fitting(encoder: TokenEncoder, engine: Engine, source: str | Path) -> TokenEncoder:
+    if encoder.vocabulary > engine.vocabulary:
+        raise ModelError(
+            f"{source}: the tokenizer has {encoder.vocabulary} tokens, the model {engine.vocabulary}: "
+            "tokenizer and weights are not of one checkpoint"
+        )
+    return encoder

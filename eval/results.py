@@ -1,0 +1,82 @@
+"""Results on disk: one JSON line a case, appended as it comes, read again to go on where a run ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+from eval.measure import Conditions, Measurement, Status
+from repair.errors import InputError
+
+_FIELDS = {f.name for f in fields(Measurement)}
+
+
+class ResultsFile:
+    """A results file. One object writes at a time."""
+
+    def __init__(self, stream: TextIO | None, conditions: Conditions) -> None:
+        self._stream = stream
+        self._conditions = conditions
+
+    def add(self, suite: str, measurement: Measurement) -> None:
+        """Append a result and flush it."""
+        if self._stream is not None:
+            row = {"suite": suite, **asdict(measurement), "conditions": asdict(self._conditions)}
+            self._stream.write(json.dumps(row, ensure_ascii=True) + "\n")
+            self._stream.flush()
+
+
+@contextmanager
+def open_results(path: Path | None, conditions: Conditions) -> Iterator[ResultsFile]:
+    """The file to append to; without a path results are only counted."""
+    if path is None:
+        yield ResultsFile(None, conditions)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _drop_torn_line(path)
+    with path.open("a", encoding="utf-8") as stream:
+        yield ResultsFile(stream, conditions)
+
+
+def read_results(path: Path | None, conditions: Conditions) -> dict[tuple[str, str], Measurement]:
+    """Results that are there already, by suite and id. A torn last line (a killed run) does not count.
+
+    Raises InputError when a row is unreadable or was measured under other conditions.
+    """
+    if path is None or not path.exists():
+        return {}
+    found: dict[tuple[str, str], Measurement] = {}
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            suite, measured = row["suite"], _measurement(row)
+            stated = row["conditions"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: line {number} is no result of `emend eval run` ({error})", field="output") from error
+        if stated != (now := asdict(conditions)):
+            other = next(k for k in now if stated.get(k) != now[k])
+            raise InputError(
+                f"{path}: was measured with {other} {stated.get(other)!r}, now it is {now[other]!r}; name another file",
+                field="output",
+            )
+        found[suite, measured.id] = measured
+    return found
+
+
+def _measurement(row: dict[str, Any]) -> Measurement:
+    kept = {name: value for name, value in row.items() if name in _FIELDS}
+    return Measurement(**{**kept, "status": Status(row["status"])})
+
+
+def _drop_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        path.write_bytes(whole)

@@ -1,0 +1,228 @@
+"""The command line `emend`: its options and their help. Each command's work lies in `commands/`.
+
+Nothing heavy may be imported here: `emend --help` answers at once. Results go to stdout, the rest to stderr.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve.boundary import ErrorBoundary
+
+app = typer.Typer(
+    name="emend",
+    help="Repair code from an error message: fault spans, ranked patches, tests rerun in a sandbox.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+evaluation = typer.Typer(help="Measure Emend on suites.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(evaluation, name="eval")
+
+
+class Minimum(StrEnum):
+    """The weakest sandbox tier that tests may run in."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+
+
+class Order(StrEnum):
+    """How candidates are ordered before they are judged."""
+
+    MODEL = "model"
+    HEURISTIC = "heuristic"
+    RANDOM = "random"
+
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Source files that may be changed.")]
+Error = Annotated[
+    str | None,
+    typer.Option("--error", metavar="TEXT|@FILE|-", help="The failure's text, a file of it, or - for stdin."),
+]
+Test = Annotated[
+    str | None,
+    typer.Option("--test", metavar="CMD", help="Test command, run in a sandboxed copy of the current directory."),
+]
+Candidates = Annotated[int, typer.Option("--candidates", min=1, metavar="N", help="Candidates to judge at most.")]
+Seconds = Annotated[float, typer.Option("--seconds", min=0.1, metavar="S", help="Wall seconds to spend at most.")]
+ModelSpec = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="DIR|HUB_ID|URL|none", help="Model; without it the one that ships with Emend, none: search only."
+    ),
+]
+Adapter = Annotated[Path | None, typer.Option("--adapter", metavar="DIR", help="PEFT adapter for the model.")]
+Interpreter = Annotated[
+    Path | None, typer.Option("--python", metavar="EXE", help="Interpreter for the tests; else the project's .venv.")
+]
+Unsafe = Annotated[
+    bool, typer.Option("--unsafe-no-sandbox", help="Run tests with limits but without isolation if nothing better works.")
+]
+SandboxMinimum = Annotated[
+    Minimum, typer.Option("--sandbox-minimum", help="Refuse to run tests in a weaker sandbox than this.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, in the format of the HTTP service.")]
+
+
+@app.command()
+def fix(
+    paths: Paths,
+    error: Error = None,
+    test: Test = None,
+    candidates: Candidates = 200,
+    seconds: Seconds = 60.0,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the chosen patch to the files.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print the best patch as a diff only, for `git apply`.")] = False,
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    python: Interpreter = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: Json = False,
+) -> None:
+    """Find the fault, propose patches, judge them by the tests.
+
+    Without --test nothing can be judged: the likeliest patches are shown as undecided.
+    """
+    from serve.commands import fix as command
+    from serve.commands.given import Given
+
+    given = Given(
+        tuple(paths), error, test, candidates, seconds, model, adapter, python, sandbox_minimum.value, unsafe_no_sandbox
+    )
+    raise typer.Exit(command.run(given, apply=apply, diff_only=diff, as_json=as_json))
+
+
+@app.command()
+def locate(
+    paths: Paths,
+    error: Error = None,
+    test: Test = None,
+    seconds: Seconds = 60.0,
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    python: Interpreter = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: Json = False,
+) -> None:
+    """Rank the places that may hold the fault, and say why."""
+    from serve.commands import locate as command
+    from serve.commands.given import Given
+
+    given = Given(
+        tuple(paths), error, test, 1, seconds, model, adapter, python, sandbox_minimum.value, unsafe_no_sandbox
+    )
+    raise typer.Exit(command.run(given, as_json=as_json))
+
+
+@app.command()
+def judge(
+    patch: Annotated[Path, typer.Argument(metavar="PATCH", help="A unified diff, - for stdin.")],
+    test: Annotated[
+        str, typer.Option("--test", metavar="CMD", help="Test command, run in a sandboxed copy of the current directory.")
+    ],
+    python: Interpreter = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: Json = False,
+) -> None:
+    """Say whether a patch is plausible: failing tests pass, passing ones still do."""
+    from serve.commands import judge as command
+    from serve.oracles import Judging
+
+    judging = Judging(sandbox_minimum.value, unsafe_no_sandbox, python)
+    raise typer.Exit(command.run(patch, test, judging=judging, as_json=as_json))
+
+
+@app.command()
+def doctor(model: ModelSpec = None, as_json: Json = False) -> None:
+    """Tell what works on this machine (model, sandbox, interpreters), and what to do about the rest."""
+    from serve.commands import doctor as command
+
+    raise typer.Exit(command.run(model, as_json=as_json))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on, 0 for any free one.")] = 8451,
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    python: Interpreter = None,
+    candidates: Annotated[int, typer.Option("--candidates", min=1, help="Most candidates that a request may ask.")] = 1000,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Most seconds that a request may ask.")] = 120.0,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+) -> None:
+    """Serve the HTTP interface; see /docs of the running service."""
+    from serve.commands import service as command
+    from serve.settings import Settings
+
+    settings = Settings(
+        host=host,
+        port=port,
+        model=model,
+        adapter=adapter,
+        python=python,
+        max_candidates=candidates,
+        max_seconds=seconds,
+        sandbox_minimum=sandbox_minimum.value,
+        unsafe_no_sandbox=unsafe_no_sandbox,
+    )
+    raise typer.Exit(command.run(settings))
+
+
+@evaluation.command("run")
+def eval_run(
+    suites: Annotated[list[Path], typer.Argument(metavar="SUITE...", help="JSON lines files of cases.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT.jsonl", help="Results; ids found there are skipped.")
+    ] = None,
+    order: Annotated[Order, typer.Option("--order", help="Order of the candidates before they are judged.")] = Order.MODEL,
+    candidates: Candidates = 200,
+    seconds: Seconds = 60.0,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cases repaired at the same time.")] = 1,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many cases of each suite.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random order and of sampling.")] = 0,
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: Json = False,
+) -> None:
+    """Repair every case of the suites and count plausible and correct patches."""
+    from serve.commands import evaluate as command
+
+    raise typer.Exit(
+        command.run(
+            tuple(suites),
+            command.Settings(
+                order=order.value,
+                candidates=candidates,
+                seconds=seconds,
+                jobs=jobs,
+                limit=limit,
+                seed=seed,
+                model=model,
+                adapter=adapter,
+                sandbox_minimum=sandbox_minimum.value,
+                unsafe_no_sandbox=unsafe_no_sandbox,
+            ),
+            output=output,
+            as_json=as_json,
+        )
+    )
+
+
+def main() -> None:
+    """Entry point of the `emend` script."""
+    with ErrorBoundary():
+        app()

@@ -1,0 +1,89 @@
+"""`emend doctor`: what works on this machine, and what to do about what does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from repair.errors import BoundaryError
+from serve.printing import progress, stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `needed` ones that do not work make the command fail."""
+
+    what: str
+    works: bool
+    detail: str
+    needed: bool = False
+
+
+def run(model: str | None, *, as_json: bool) -> int:
+    """Exit code 0 when code can be repaired and judged here, 1 when not."""
+    with progress("looking at this machine"):
+        findings = (_model(model), *_sandbox(), _python(), *_programs(), _device())
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(f) for f in findings], indent=2) + "\n")
+    else:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for finding in findings:
+            mark = "[green]works[/]" if finding.works else "[red]missing[/]" if finding.needed else "[yellow]absent[/]"
+            table.add_row(finding.what, mark, finding.detail)
+        stdout().print(table)
+    return 0 if all(f.works for f in findings if f.needed) else 1
+
+
+def _model(spec: str | None) -> Finding:
+    from repair.models.select import load_model
+
+    started = time.monotonic()
+    try:
+        model = load_model(spec)
+    except BoundaryError as error:
+        return Finding("model", works=False, detail=str(error), needed=True)
+    if model is None:
+        return Finding("model", works=True, detail="none: patches come from mutations only", needed=True)
+    return Finding("model", works=True, detail=f"{model.name}, loaded in {time.monotonic() - started:.1f} s", needed=True)
+
+
+def _sandbox() -> tuple[Finding, ...]:
+    from repair.sandboxes.select import probe
+
+    found = [Finding(f"sandbox tier {p.tier.value}", p.works, p.detail) for p in probe()]
+    some = any(f.works for f in found)
+    advice = "the strongest one is used" if some else "install bubblewrap: apt-get install bubblewrap"
+    return (Finding("sandbox", some, advice, needed=True), *found)
+
+
+def _python() -> Finding:
+    from repair.oracles.interpreters import find_python
+
+    try:
+        python = find_python(None, Path.cwd())
+    except BoundaryError as error:
+        return Finding("python for tests", works=False, detail=str(error), needed=True)
+    return Finding("python for tests", works=True, detail=str(python.path), needed=True)
+
+
+def _programs() -> tuple[Finding, ...]:
+    languages = {"node": "JavaScript tests", "javac": "Java tests"}
+    found = {name: shutil.which(name) for name in languages}
+    return tuple(
+        Finding(name, path is not None, path or f"only needed for {languages[name]}") for name, path in found.items()
+    )
+
+
+def _device() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("GPU", works=True, detail=torch.cuda.get_device_name())
+    return Finding("GPU", works=False, detail=f"running on {os.cpu_count()} CPU cores")

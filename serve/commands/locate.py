@@ -1,0 +1,37 @@
+"""`emend locate`: rank the places that may hold the fault."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+
+from repair.pipeline import locate
+from serve.commands.given import Given, foreign_note, read_request
+from serve.oracles import Judging, open_oracle
+from serve.printing import progress, stderr, stdout, suspects_table
+
+
+def run(given: Given, *, as_json: bool) -> int:
+    """Exit code 0 when there is a suspect, 1 when there is none."""
+    from repair.models.select import load_model
+
+    root, request = read_request(given)
+    if note := foreign_note(request):
+        stderr().print(note, soft_wrap=True)
+    judging = Judging(given.sandbox_minimum, given.unsafe_no_sandbox, given.python)
+    oracle = open_oracle(root, request.sources, judging, command=given.test) if given.test else None
+    with progress("reading the code"):
+        model = load_model(given.model, adapter=str(given.adapter) if given.adapter else None)
+        found = locate(request, model, oracle)
+    sources = {source.path: source for source in request.sources}
+    if as_json:
+        from serve.wire import localization_out
+
+        name = model.name if model else "none"
+        out = localization_out(found.suspects, sources, id=f"loc_{uuid.uuid4().hex}", model=name, no_fault=found.no_fault)
+        sys.stdout.write(out.model_dump_json(indent=2) + "\n")
+    else:
+        stdout().print(suspects_table(found.suspects, sources))
+        if found.no_fault is not None:
+            stderr().print(f"The model's probability that there is no fault: {100 * found.no_fault:.0f} %.")
+    return 0 if found.suspects else 1

@@ -32,6 +32,7 @@ class Stop(StrEnum):
     CPU = "cpu"
     MEMORY = "memory"
     OUTPUT = "output"
+    DISK = "disk"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from repair.traces.stacks import read_jest, read_node, read_stack, read_surefire
 from repair.traces.suites import read_doctest, read_pytest_section, read_pytest_summary, read_unittest
 from repair.traces.text import clean_lines
 
-__all__ = ["evidence_frames", "frames_in", "headline", "parse_error"]
+__all__ = ["evidence_frames", "frames_in", "headline", "owned_frames", "parse_error"]
 
 MAX_EVIDENCE = 200
 _HEADLINE = 300
@@ -146,6 +146,13 @@ def frames_in(defect: Defect, path: str) -> tuple[int, ...]:
     A printed path names it when equal, absolute, a `file://` URL, relative to another directory,
     `<stdin>`, or of the same name in a temporary directory. Paths of libraries do not.
     """
-    ours = [f for e in defect.evidence for f in evidence_frames(e) if owner(f, (path,))]
-    named = [f for f in ours if affinity(f.path, path) > 1]
-    return tuple(dict.fromkeys(f.line for f in named or ours))
+    return tuple(dict.fromkeys(frame.line for _, _, frame in owned_frames(defect.evidence, (path,))))
+
+
+def owned_frames(evidence: Sequence[Evidence], paths: tuple[str, ...]) -> list[tuple[int, str, Frame]]:
+    """Frames that lie in one of our files, innermost first: index of the evidence, our path, the frame.
+
+    Frames of typed-in text (`<string>`) count only where no frame names one of our files.
+    """
+    ours = [(n, p, f) for n, e in enumerate(evidence) for f in evidence_frames(e) if (p := owner(f, paths))]
+    return [one for one in ours if affinity(one[2].path, one[1]) > 1] or ours

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from repair.defects import Frame
@@ -57,7 +57,7 @@ def in_library(frame: Frame) -> bool:
     return bool(_LIBRARY.search(plain_path(frame.path))) or function.startswith(_JVM)
 
 
-def owner(frame: Frame, paths: Iterable[str]) -> str | None:
+def owner(frame: Frame, paths: Sequence[str]) -> str | None:
     """Which of our paths a frame lies in, None when none fits, or when two fit equally well."""
     if in_library(frame) and not any(p == plain_path(frame.path) for p in paths):
         return None

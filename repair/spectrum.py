@@ -21,7 +21,7 @@ class Spectrum:
         return (path, line) in self.executed_failing or (path, line) in self.executed_passing
 
     def ochiai(self, path: str, line: int) -> float:
-        """Suspiciousness ef / sqrt(F * (ef + ep)) in 0..1 (Ochiai; Abreu et al. 2006). 0 when no failing test ran it."""
+        """Suspiciousness ef / sqrt(F * (ef + ep)) in 0..1 (Abreu et al. 2006). 0 when no failing test ran it."""
         ef = self.executed_failing.get((path, line), 0)
         ep = self.executed_passing.get((path, line), 0)
         return ef / sqrt(self.failing * (ef + ep)) if ef else 0.0

@@ -95,15 +95,9 @@ def _candidates(facts: _Facts) -> list[int]:
         last = terrain.source.line_count
         known = {n for n, p in facts.belief.lines.items() if 1 <= n <= last and p > 1e-3}
         lines |= known | {n for n, g in enumerate(terrain.ground) if g is Ground.CONTINUATION}
-    if terrain.error is not None:
-        lines.add(_error_line(terrain))
+    if terrain.error_line:
+        lines.add(terrain.error_line)
     return sorted(n for n in lines if not _masked(facts, n)) or sorted(lines)
-
-
-def _error_line(terrain: Terrain) -> int:
-    """Where the source stops to parse; a line past the end (unclosed bracket) counts as the last one."""
-    at = terrain.error.line if terrain.error else 0
-    return min(max(at, 1), terrain.source.line_count)
 
 
 def _masked(facts: _Facts, line: int) -> bool:
@@ -133,15 +127,13 @@ def _evidence_score(facts: _Facts, line: int, weights: Weights) -> tuple[float, 
 
 
 def _syntax_score(facts: _Facts, line: int, weights: Weights) -> tuple[float, list[str]]:
-    error = facts.terrain.error
-    if error is None:
-        return 0.0, []
-    at = _error_line(facts.terrain)
-    if line == at:
-        return weights.syntax_error, [f"syntax error here: {error.message.removeprefix('SyntaxError: ')}"]
-    before = max((n for n in range(1, at) if facts.terrain.ground[n] is not Ground.IDLE), default=0)
-    # what is missing (a colon, a bracket) is often noticed on the next line only
-    return (weights.syntax_error / 2, ["just before a syntax error"]) if line == before else (0.0, [])
+    terrain = facts.terrain
+    if terrain.error_line and line == terrain.error_line:
+        return weights.syntax_error, [f"syntax error here: {terrain.error.removeprefix('SyntaxError: ')}"]
+    if terrain.error_line and line == terrain.before_error:
+        # what is missing (a colon, a bracket) is often noticed on the next line only
+        return weights.syntax_error / 2, ["just before a syntax error"]
+    return 0.0, []
 
 
 def _coverage_score(facts: _Facts, line: int, weights: Weights) -> tuple[float, list[str]]:
@@ -179,8 +171,7 @@ def _ground_score(facts: _Facts, line: int, weights: Weights) -> tuple[float, li
     given = facts.location
     if given is not None and given.path == facts.path and given.first <= line <= given.last:
         return weights.location, ["the place that was given"]
-    error_here = facts.terrain.error is not None and line == _error_line(facts.terrain)
-    return (0.0 if error_here else kinds[facts.terrain.ground[line]]), []
+    return (0.0 if line == facts.terrain.error_line else kinds[facts.terrain.ground[line]]), []
 
 
 _SCORES = (_ground_score, _syntax_score, _evidence_score, _coverage_score, _model_score)

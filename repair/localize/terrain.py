@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 
 from repair.languages import Node, ParseError, Tree, functions, language, parse, parses, statement_lines
 from repair.sources import Source
@@ -31,7 +32,9 @@ class Terrain:
     owner: tuple[int, ...]  # first line of the innermost statement on the line, the line itself where there is none
     header_of: dict[int, int]  # lines of function headers, decorators included -> first line of the body
     module_level: frozenset[int]  # lines outside of all functions
-    error: ParseError | None  # why the source does not parse
+    error: str = ""  # why the source does not parse
+    error_line: int = 0  # where, 0 when it parses; past the end (an unclosed bracket) counts as the last line
+    before_error: int = 0  # the last line of code above
 
     def begins(self) -> list[int]:
         """Lines on which a statement begins."""
@@ -124,16 +127,27 @@ def _ground(source: Source, tree: Tree) -> tuple[Ground, ...]:
     return tuple(found)
 
 
+def _error(source: Source, ground: tuple[Ground, ...]) -> tuple[str, int, int]:
+    """Message, line and the line of code above, of the first syntax error."""
+    error: ParseError | None = parses(source) if language(source.language).grammar is not None else None
+    if error is None:
+        return "", 0, 0
+    at = min(max(error.line, 1), source.line_count)
+    return error.message, at, max((n for n in range(1, at) if ground[n] is not Ground.IDLE), default=0)
+
+
+@lru_cache(maxsize=16)  # one repair asks before and after the model has spoken
 def survey(source: Source) -> Terrain:
     """The terrain of one source; any text will do, one that does not parse as well."""
     tree = parse(source)
     count = source.line_count
     inside = {n for f in functions(source) for n in range(f.first_line, f.last_line + 1)}
+    ground = _ground(source, tree)
     return Terrain(
         source,
-        _ground(source, tree),
+        ground,
         tuple(_owners(tree, count)),
         _headers(source, tree),
         frozenset(range(1, count + 1)) - inside,
-        parses(source) if language(source.language).grammar is not None else None,
+        *_error(source, ground),
     )

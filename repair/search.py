@@ -32,7 +32,7 @@ class Ordering:
 
     location: float = 1.0  # log suspiciousness of the lines it changes
     model: float = 0.6  # log P(text | view, line)
-    operator: float = 1.0  # log share of the operator's class among real fixes
+    operator: float = 1.0  # log of the mutation's own weight (its operator's, falling with its rank)
     unscored: float = -12.0  # in place of the model's term where a change lies in no view
     proposal: float = -1.5  # in place of the operator's term for what the model wrote itself
 
@@ -66,16 +66,9 @@ class _Change:
     edits: tuple[Edit, ...]
     hunk: Hunk  # the first one, for its place
     origin: str
-    bug_class: str
+    weight: float  # prior of a mutation, 0 for what the model wrote
     completion: Completion | None = None
 
-
-
-def operator_log_prior(bug_class: str) -> float:
-    """log share of a class of faults among real ones; the rows of MODEL.md §5 (TSSB-3M), 1 % for others."""
-    from repair.mutate import CLASS_SHARES
-
-    return log(CLASS_SHARES.get(bug_class, 0.01))
 
 
 class _Lines:
@@ -107,7 +100,7 @@ def _mutations(place: Field, group: Sequence[Suspect]) -> Iterator[_Change]:
         for mutation in repairs(source, lines=lines):
             hunk = edit_hunk(source, mutation.edit)
             if hunk is not None:
-                yield _Change(path, (mutation.edit,), hunk, f"mutation:{mutation.operator}", mutation.bug_class)
+                yield _Change(path, (mutation.edit,), hunk, f"mutation:{mutation.operator}", mutation.weight)
 
 
 def _proposals(place: Field, model: Model, options: SearchOptions) -> Iterator[_Change]:
@@ -139,7 +132,7 @@ def _read(source: Source, view: View, completion: Completion) -> Iterator[_Chang
     except PatchError:
         return
     if edits:
-        yield _Change(view.path, edits, reply.hunks[0], "model", "model", completion)
+        yield _Change(view.path, edits, reply.hunks[0], "model", 0.0, completion)
 
 
 class Search:
@@ -204,7 +197,7 @@ class Search:
 
     def _gain(self, change: _Change, term: float | None) -> float:
         ordering = self._options.ordering
-        prior = ordering.proposal if change.origin == "model" else ordering.operator * operator_log_prior(change.bug_class)
+        prior = ordering.operator * log(change.weight) if change.weight else ordering.proposal
         if self._model is None or self._options.order == "heuristic":
             return prior
         return prior + ordering.model * (ordering.unscored if term is None else term)

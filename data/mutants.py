@@ -202,8 +202,7 @@ def example(unit: Unit, faults: Sequence[Mutation], draw: random.Random) -> Exam
         hunks = hunks_of(text, unit.text)
     except PatchError:
         return None
-    syntax = any(m.bug_class == "syntax" for m in faults)
-    if bool(hunks) != bool(faults) or (faults and not syntax and not parses_alone(text)):
+    if bool(hunks) != bool(faults) or (len(faults) > 1 and not parses_alone(text)):  # one alone was checked when drawn
         return None
     seen = _evidence(unit, text, hunks, faults, draw)
     if seen is None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from enum import StrEnum
 
+from repair.diffs import render_diff
+
 from eval.suites.rows import LANGUAGES, Case
 from repair.defects import Budget, Defect, RepairRequest
-from repair.diffs import render_diff
 from repair.edits import Patch
 from repair.errors import BoundaryError, NothingToRepair
 from repair.languages import tree_key
@@ -153,9 +154,7 @@ def _repaired(case: Case, model: Model | None, sandbox: Sandbox, conditions: Con
     return seen
 
 
-def _scored(
-    case: Case, seen: _Seen, programs: Programs, facts: Mapping[str, str], spent: _Spent
-) -> Measurement:
+def _scored(case: Case, seen: _Seen, programs: Programs, facts: Mapping[str, str], spent: _Spent) -> Measurement:
     source = _source(case, case.buggy_code)
     correct = {patch: is_correct(case, patch, programs) for _, patch in seen.plausible}
     chosen = seen.chosen

@@ -57,7 +57,9 @@ def read_results(path: Path | None, conditions: Conditions) -> dict[tuple[str, s
             suite, measured = row["suite"], _measurement(row)
             stated = row["conditions"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: line {number} is no result of `emend eval run` ({error})", field="output") from error
+            raise InputError(
+                f"{path}: line {number} is no result of `emend eval run` ({error})", field="output"
+            ) from error
         if stated != (now := asdict(conditions)):
             other = next(k for k in now if stated.get(k) != now[k])
             raise InputError(

@@ -19,11 +19,11 @@ from repair.sandbox import Sandbox
 class Setup:
     """What a process needs to measure cases; plain values, so that it can be sent to one."""
 
+    conditions: Conditions
     model: str | None = None
     adapter: str | None = None
     sandbox_minimum: str = "B"
     unsafe_no_sandbox: bool = False
-    conditions: Conditions = Conditions()
 
 
 @cache

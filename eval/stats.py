@@ -34,7 +34,9 @@ class Share:
         if self.interval is None:
             return "0 of 0"
         low, high = self.interval
-        return f"{self.count} of {self.total} = {100 * self.count / self.total:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        return (
+            f"{self.count} of {self.total} = {100 * self.count / self.total:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        )
 
 
 def wilson(count: int, total: int, z: float = Z95) -> tuple[float, float]:

@@ -99,6 +99,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
 def summary_lines(summary: Summary) -> list[tuple[str, str]]:
     """A summary as labels and texts, for a table."""
     c = summary.conditions
+    rank = "-" if summary.first_plausible is None else f"{summary.first_plausible:g}"
     within = ", ".join(f"{n}: {share.count}" for n, share in summary.correct_within)
     located = ", ".join(f"@{n}: {share}" for n, share in summary.located)
     return [
@@ -112,7 +113,7 @@ def summary_lines(summary: Summary) -> list[tuple[str, str]]:
         ("overfitting", str(summary.overfitting)),
         ("correct within N judged", within),
         ("fault located", located),
-        ("rank of the first plausible", "-" if summary.first_plausible is None else f"median {summary.first_plausible:g}"),
+        ("rank of the first plausible", f"median {rank}"),
         ("wall seconds", "median {} a case, {} in all".format(*summary.wall_seconds)),
         ("CPU seconds", "median {} a case, {} in all".format(*summary.cpu_seconds)),
         ("test runs", str(summary.test_runs)),

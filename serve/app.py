@@ -67,9 +67,9 @@ class _Desk:
         self._places = Semaphore(settings.workers + settings.waiting)
 
     async def work(self, request: Request, steps: Generator[Any]) -> AsyncGenerator[Any]:
-        """What `steps` yields, computed in a worker, until the client leaves. Raises Busy when all places are taken."""
+        """What `steps` yields, computed in a worker, until the client leaves. Raises BusyError where there is no room."""
         if not self._places.acquire(blocking=False):
-            raise problems.Busy("all places are taken, come again")
+            raise problems.BusyError("all places are taken, come again")
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Any] = asyncio.Queue()
         stop = Flag()
@@ -126,12 +126,15 @@ def create_app(settings: Settings, engine: Repairing) -> FastAPI:
     app = FastAPI(title="Emend", version="1", summary="Repairs code from an error message.", lifespan=lifespan)
     problems.install(app)
     hosts = ("127.0.0.1", "localhost", "[::1]", settings.host) if is_loopback(settings.host) else None
-    app.add_middleware(
-        Gate, max_body_bytes=settings.max_body_bytes, body_seconds=settings.body_seconds, hosts=hosts
-    )
+    app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_seconds=settings.body_seconds, hosts=hosts)
     answers: dict[int | str, dict[str, Any]] = {
         code: {"description": text, "content": {"application/problem+json": {}}}
-        for code, text in ((409, "The tests pass already"), (413, "Body too large"), (422, "Unusable input"), (503, "Busy"))
+        for code, text in (
+            (409, "The tests pass already"),
+            (413, "Body too large"),
+            (422, "Unusable input"),
+            (503, "Busy"),
+        )
     }
 
     @app.get("/healthz")
@@ -143,6 +146,7 @@ def create_app(settings: Settings, engine: Repairing) -> FastAPI:
     async def repairs(request: Request, body: Annotated[RepairIn, Body(openapi_examples=EXAMPLES)]) -> Response:
         """Fault spans and judged patches, as JSON or, when Accept asks for it, as `text/event-stream`."""
         told = _Told(f"rep_{uuid.uuid4().hex}", engine, {s.path: s for s in body.to_sources()})
+        body.test_files()  # refuse before waiting for a worker
         events = desk.work(request, engine.repair(body))
         if "text/event-stream" in request.headers.get("accept", ""):
             first = await anext(events, None)  # so that a refusal has its own status
@@ -173,10 +177,12 @@ class _Told:
     sources: Mapping[str, Source]
 
     def localization(self, found: SuspectsFound) -> LocalizationOut:
-        return localization_out(found.suspects, self.sources, id=self.id, model=self.engine.model_name, no_fault=found.no_fault)
+        return localization_out(
+            found.suspects, self.sources, identity=self.id, model=self.engine.model_name, no_fault=found.no_fault
+        )
 
     def result(self, finished: Finished) -> RepairOut:
-        return repair_out(finished.result, id=self.id, model=self.engine.model_name)
+        return repair_out(finished.result, identity=self.id, model=self.engine.model_name)
 
     def sse(self, event: object) -> str:
         """One server-sent event."""

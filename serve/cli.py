@@ -55,7 +55,9 @@ Seconds = Annotated[float, typer.Option("--seconds", min=0.1, metavar="S", help=
 ModelSpec = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="DIR|HUB_ID|URL|none", help="Model; without it the one that ships with Emend, none: search only."
+        "--model",
+        metavar="DIR|HUB_ID|URL|none",
+        help="Model; without it the one that ships with Emend, none: search only.",
     ),
 ]
 Adapter = Annotated[Path | None, typer.Option("--adapter", metavar="DIR", help="PEFT adapter for the model.")]
@@ -63,7 +65,8 @@ Interpreter = Annotated[
     Path | None, typer.Option("--python", metavar="EXE", help="Interpreter for the tests; else the project's .venv.")
 ]
 Unsafe = Annotated[
-    bool, typer.Option("--unsafe-no-sandbox", help="Run tests with limits but without isolation if nothing better works.")
+    bool,
+    typer.Option("--unsafe-no-sandbox", help="Run tests with limits but without isolation if nothing better works."),
 ]
 SandboxMinimum = Annotated[
     Minimum, typer.Option("--sandbox-minimum", help="Refuse to run tests in a weaker sandbox than this.")
@@ -127,7 +130,8 @@ def locate(
 def judge(
     patch: Annotated[Path, typer.Argument(metavar="PATCH", help="A unified diff, - for stdin.")],
     test: Annotated[
-        str, typer.Option("--test", metavar="CMD", help="Test command, run in a sandboxed copy of the current directory.")
+        str,
+        typer.Option("--test", metavar="CMD", help="Test command, run in a sandboxed copy of the current directory."),
     ],
     python: Interpreter = None,
     sandbox_minimum: SandboxMinimum = Minimum.B,
@@ -153,11 +157,15 @@ def doctor(model: ModelSpec = None, as_json: Json = False) -> None:
 @app.command()
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on, 0 for any free one.")] = 8451,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on, 0 for any free one.")
+    ] = 8451,
     model: ModelSpec = None,
     adapter: Adapter = None,
     python: Interpreter = None,
-    candidates: Annotated[int, typer.Option("--candidates", min=1, help="Most candidates that a request may ask.")] = 1000,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="Most candidates that a request may ask.")
+    ] = 1000,
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="Most seconds that a request may ask.")] = 120.0,
     sandbox_minimum: SandboxMinimum = Minimum.B,
     unsafe_no_sandbox: Unsafe = False,
@@ -186,7 +194,9 @@ def eval_run(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT.jsonl", help="Results; ids found there are skipped.")
     ] = None,
-    order: Annotated[Order, typer.Option("--order", help="Order of the candidates before they are judged.")] = Order.MODEL,
+    order: Annotated[
+        Order, typer.Option("--order", help="Order of the candidates before they are judged.")
+    ] = Order.MODEL,
     candidates: Candidates = 200,
     seconds: Seconds = 60.0,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cases repaired at the same time.")] = 1,

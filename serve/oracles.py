@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from repair.defects import RepairRequest
+from repair.model import Model
 from repair.oracle import Oracle
-from repair.oracles.parses import ParseOracle
+from repair.oracles.parses import ParsesOracle
 from repair.oracles.tests import TestOracle
+from repair.pipeline import Event, Options, SuspectsFound, repair
 from repair.sandbox import Sandbox, Tier
 from repair.sandboxes.select import find_sandbox
 from repair.sources import Source
@@ -32,17 +38,37 @@ def _sandbox(minimum: str, unsafe: bool) -> Sandbox:
     return find_sandbox(Tier(minimum), unsafe=unsafe)
 
 
-def open_oracle(
-    root: Path,
-    sources: tuple[Source, ...],
-    judging: Judging,
-    *,
-    command: str | None = None,
-    test_files: tuple[str, ...] = (),
-) -> Oracle:
-    """An oracle for the project at `root`. `test_files` are paths below it. Raises SandboxError, OracleError."""
-    if command is None and not test_files:
-        return ParseOracle(sources)
-    return TestOracle(
-        root, sources, judging.sandbox(), command=command, test_files=test_files, python=judging.python
-    )
+def project_oracle(root: Path, sources: tuple[Source, ...], judging: Judging, command: str | None) -> Oracle:
+    """An oracle for the project at `root`; without a command nothing is run. Raises SandboxError, OracleError."""
+    if command is None:
+        return ParsesOracle(sources)
+    return TestOracle(root, sources, judging.sandbox(), command=command, python=judging.python)
+
+
+@contextmanager
+def sent_oracle(
+    sources: tuple[Source, ...], judging: Judging, command: str | None, tests: Mapping[str, bytes]
+) -> Iterator[Oracle]:
+    """An oracle for files that came with a request; they lie on disk only while a sandbox needs them."""
+    if command is None and not tests:
+        yield ParsesOracle(sources)
+        return
+    sandbox = judging.sandbox()
+    with tempfile.TemporaryDirectory(prefix="emend-") as directory:
+        yield TestOracle(Path(directory), sources, sandbox, command=command, tests=tests, python=judging.python)
+
+
+def locate(request: RepairRequest, model: Model | None, oracle: Oracle) -> SuspectsFound:
+    """What a repair says first. Raises as `repair` does."""
+    with closing(events_of(request, model, oracle)) as events:
+        for event in events:
+            if isinstance(event, SuspectsFound):
+                return event
+    return SuspectsFound((), None)
+
+
+def events_of(
+    request: RepairRequest, model: Model | None, oracle: Oracle, *, options: Options | None = None
+) -> Generator[Event]:
+    """`repair` as something that can be closed early."""
+    yield from repair(request, model, oracle, options=options)

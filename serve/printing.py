@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from repair.diffs import render_diff
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from repair.diffs import render_diff
 from repair.edits import Patch
 from repair.sources import Source
 from repair.verdicts import Judgement, Suspect, Verdict

@@ -13,13 +13,12 @@ from starlette.exceptions import HTTPException
 from repair.errors import EmendError, InputError, ModelError, NothingToRepair, OracleError, SandboxError
 
 
-
-class Busy(EmendError):
+class BusyError(EmendError):
     """All places for requests are taken."""
 
 
 _KINDS: tuple[tuple[type[EmendError], int, str], ...] = (
-    (Busy, 503, "busy"),
+    (BusyError, 503, "busy"),
     (NothingToRepair, 409, "nothing-to-repair"),
     (InputError, 422, "bad-input"),
     (OracleError, 422, "tests-unusable"),
@@ -77,9 +76,7 @@ def install(app: FastAPI) -> None:
         if any(e["type"] == "json_invalid" for e in found):
             return response(problem(400, "the body is not JSON", kind="not-json"))
         errors = [{"field": _field(e["loc"]), "message": str(e["msg"])} for e in found]
-        return response(
-            problem(422, f"{errors[0]['field']}: {errors[0]['message']}", kind="bad-input", errors=errors)
-        )
+        return response(problem(422, f"{errors[0]['field']}: {errors[0]['message']}", kind="bad-input", errors=errors))
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from repair.diffs import render_diff
 
 from repair.defects import Budget, Defect, Location, RepairRequest
-from repair.diffs import render_diff
 from repair.edits import Patch, Span
 from repair.errors import InputError
 from repair.sources import Source
@@ -90,6 +90,25 @@ class RepairIn(_Strict):
         """The files that may be changed. Raises InputError with the field at fault."""
         return tuple(_source(file, f"files.{n}", self.language) for n, file in enumerate(self.files))
 
+    def test_files(self) -> dict[str, bytes]:
+        """Test files by path. Raises InputError for a test without content or a path that cannot be."""
+        if self.test is None:
+            return {}
+        if not self.test.files and not (self.test.command or "").strip():
+            raise InputError("test has neither a command nor files", field="test")
+        if self.test.command is not None and not self.test.command.strip():
+            raise InputError("the test command is empty", field="test.command")
+        known = {file.path for file in self.files}
+        found: dict[str, bytes] = {}
+        for number, file in enumerate(self.test.files):
+            field = f"test.files.{number}"
+            content = _source(file, field, None).to_bytes()
+            if any(file.path == path or _nested(file.path, path) for path in known):
+                raise InputError(f"{file.path} is the file or a folder of another one", field=f"{field}.path")
+            known.add(file.path)
+            found[file.path] = content
+        return found
+
     def to_request(self, *, max_candidates: int, max_seconds: float) -> RepairRequest:
         """The request that this body means. Raises InputError with the field at fault."""
         budget = Budget(
@@ -122,6 +141,10 @@ def check_path(path: str, field: str) -> None:
     parts = path.split("/")
     if path.startswith("/") or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise InputError(f"{path!r} is not a relative path inside the project", field=field)
+
+
+def _nested(one: str, other: str) -> bool:
+    return one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
 def _location(location: LocationIn | None) -> Location | None:
@@ -270,19 +293,24 @@ def cost_out(cost: Cost) -> CostOut:
 
 
 def localization_out(
-    suspects: Sequence[Suspect], sources: Mapping[str, Source], *, id: str, model: str, no_fault: float | None  # noqa: A002
+    suspects: Sequence[Suspect],
+    sources: Mapping[str, Source],
+    *,
+    identity: str,
+    model: str,
+    no_fault: float | None,
 ) -> LocalizationOut:
     """Suspects for the wire."""
     fault = [fault_out(s, sources) for s in suspects[:MAX_SUSPECTS]]
-    return LocalizationOut(id=id, fault=fault, no_fault=no_fault, model=model)
+    return LocalizationOut(id=identity, fault=fault, no_fault=no_fault, model=model)
 
 
-def repair_out(result: RepairResult, *, id: str, model: str, most: int = MAX_PATCHES) -> RepairOut:  # noqa: A002
+def repair_out(result: RepairResult, *, identity: str, model: str, most: int = MAX_PATCHES) -> RepairOut:
     """A finished repair for the wire, with at most `most` patches."""
     sources = {source.path: source for source in result.request.sources}
     shown = result.judgements[:most]
     return RepairOut(
-        id=id,
+        id=identity,
         fault=[fault_out(s, sources) for s in result.suspects[:MAX_SUSPECTS]],
         no_fault=result.no_fault,
         patches=[patch_out(j, sources) for j in shown],
@@ -298,7 +326,7 @@ EXAMPLES: dict[str, Any] = {
         "summary": "Code and its traceback, no tests",
         "value": {
             "files": [{"path": "mean.py", "text": "def mean(xs):\n    return sum(xs) / len(x)\n"}],
-            "error": "Traceback (most recent call last):\n  File \"mean.py\", line 2, in mean\n"
+            "error": 'Traceback (most recent call last):\n  File "mean.py", line 2, in mean\n'
             "    return sum(xs) / len(x)\nNameError: name 'x' is not defined",
         },
     },
@@ -306,7 +334,14 @@ EXAMPLES: dict[str, Any] = {
         "summary": "Code and a test that fails",
         "value": {
             "files": [{"path": "mean.py", "text": "def mean(xs):\n    return sum(xs) / (len(xs) + 1)\n"}],
-            "test": {"files": [{"path": "test_mean.py", "text": "from mean import mean\n\n\ndef test_mean():\n    assert mean([1, 3]) == 2\n"}]},
+            "test": {
+                "files": [
+                    {
+                        "path": "test_mean.py",
+                        "text": "from mean import mean\n\n\ndef test_mean():\n    assert mean([1, 3]) == 2\n",
+                    }
+                ]
+            },
             "budget": {"candidates": 100, "seconds": 20},
         },
     },

@@ -51,13 +51,15 @@ def _model(spec: str | None) -> Finding:
         return Finding("model", works=False, detail=str(error), needed=True)
     if model is None:
         return Finding("model", works=True, detail="none: patches come from mutations only", needed=True)
-    return Finding("model", works=True, detail=f"{model.name}, loaded in {time.monotonic() - started:.1f} s", needed=True)
+    return Finding(
+        "model", works=True, detail=f"{model.name}, loaded in {time.monotonic() - started:.1f} s", needed=True
+    )
 
 
 def _sandbox() -> tuple[Finding, ...]:
     from repair.sandboxes.select import probe
 
-    found = [Finding(f"sandbox tier {p.tier.value}", p.works, p.detail) for p in probe()]
+    found = [Finding(f"sandbox tier {p.tier.value}", p.holds, p.detail) for p in probe()]
     some = any(f.works for f in found)
     advice = "the strongest one is used" if some else "install bubblewrap: apt-get install bubblewrap"
     return (Finding("sandbox", some, advice, needed=True), *found)

@@ -91,7 +91,12 @@ def _measured(
         unsafe_no_sandbox=settings.unsafe_no_sandbox,
         conditions=conditions,
     )
-    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[told]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[told]}"),
+    )
     with open_results(output, conditions) as results, Progress(*columns, console=stderr()) as progress:
         task = progress.add_task(suite.name, total=len(cases), completed=len(done), told="")
         for measurement in measure_all(setup, left, jobs=settings.jobs):

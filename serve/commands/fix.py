@@ -12,10 +12,10 @@ from rich.status import Status
 
 from repair.errors import NothingToRepair
 from repair.model import Model
-from repair.pipeline import CandidateJudged, Event, Finished, SuspectsFound, repair
+from repair.pipeline import CandidateJudged, Event, Finished, SuspectsFound
 from repair.verdicts import Judgement, RepairResult, Verdict
 from serve.commands.given import Given, foreign_note, read_request
-from serve.oracles import Judging, open_oracle
+from serve.oracles import Judging, events_of, project_oracle
 from serve.printing import print_patches, progress, stderr, stdout, suspects_table, write_diff
 
 
@@ -28,12 +28,12 @@ def run(given: Given, *, apply: bool, diff_only: bool, as_json: bool) -> int:
     if note := foreign_note(request):
         remarks.print(note, soft_wrap=True)
     judging = Judging(given.sandbox_minimum, given.unsafe_no_sandbox, given.python)
-    oracle = open_oracle(root, request.sources, judging, command=given.test)
+    oracle = project_oracle(root, request.sources, judging, given.test)
     with progress("loading the model") as status:
         model = load_model(given.model, adapter=str(given.adapter) if given.adapter else None)
         if status:
             status.update("running the tests" if given.test else "reading the code")
-        with closing(repair(request, model, oracle)) as events:
+        with closing(events_of(request, model, oracle)) as events:
             result = _followed(events, status)
     if as_json:
         _print_json(result, model)
@@ -101,7 +101,7 @@ def _print_diff(result: RepairResult) -> None:
 def _print_json(result: RepairResult, model: Model | None) -> None:
     from serve.wire import repair_out
 
-    out = repair_out(result, id=f"rep_{uuid.uuid4().hex}", model=model.name if model else "none")
+    out = repair_out(result, identity=f"rep_{uuid.uuid4().hex}", model=model.name if model else "none")
     sys.stdout.write(out.model_dump_json(indent=2) + "\n")
 
 
@@ -111,5 +111,5 @@ def _apply(root: Path, result: RepairResult) -> bool:
         return False
     from repair.workspace import apply_in_place
 
-    apply_in_place(root, result.request.sources, result.chosen.candidate.patch)
+    apply_in_place(root, result.chosen.candidate.patch, result.request.sources)
     return True

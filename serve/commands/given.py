@@ -45,7 +45,7 @@ def project_root(paths: tuple[Path, ...], *, has_tests: bool) -> Path:
     Raises InputError for a path outside when there are tests: they run in a copy of the current directory.
     """
     here = Path.cwd()
-    full = [Path(os.path.abspath(path)) for path in paths]
+    full = [_absolute(path) for path in paths]
     outside = [path for path, absolute in zip(paths, full, strict=True) if not absolute.is_relative_to(here)]
     if not outside:
         return here
@@ -56,8 +56,13 @@ def project_root(paths: tuple[Path, ...], *, has_tests: bool) -> Path:
     return Path(os.path.commonpath([path.parent for path in full]))
 
 
+def _absolute(path: Path) -> Path:
+    """Without `..`, but with symbolic links kept: a link inside of the project names a file of the project."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow the links
+
+
 def _read(root: Path, path: Path) -> Source:
-    full = Path(os.path.abspath(path))
+    full = _absolute(path)
     if full.is_dir():
         raise InputError(f"{path} is a directory; name the source files in it that may be changed", field="path")
     source = read_source(root, full.relative_to(root).as_posix())
@@ -75,7 +80,9 @@ def read_error(error: str) -> str:
     else:
         content = error.encode("utf-8", "surrogateescape")
     if len(content) > MAX_ERROR_BYTES:
-        raise InputError(f"--error: the text is longer than {MAX_ERROR_BYTES} bytes; give its relevant part", field="error")
+        raise InputError(
+            f"--error: the text is longer than {MAX_ERROR_BYTES} bytes; give its relevant part", field="error"
+        )
     text = content.decode("utf-8", "replace")
     if not text.strip():
         raise InputError("--error: the text is empty; give the failure's text or leave the option out", field="error")

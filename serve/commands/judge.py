@@ -6,13 +6,14 @@ import json
 import sys
 from pathlib import Path
 
-from repair.candidates import Candidate
 from repair.diffs import diff_paths, parse_diff
+
+from repair.candidates import Candidate
 from repair.errors import InputError
 from repair.sources import read_source
 from repair.verdicts import Judgement, Verdict
 from serve.commands.given import MAX_ERROR_BYTES
-from serve.oracles import Judging, open_oracle
+from serve.oracles import Judging, project_oracle
 from serve.printing import progress, shown, stdout
 
 
@@ -22,7 +23,7 @@ def run(patch: Path, test: str, *, judging: Judging, as_json: bool) -> int:
     text = _read_patch(patch)
     sources = tuple(read_source(root, path) for path in diff_paths(text))
     parsed = parse_diff(text, {source.path: source for source in sources})
-    oracle = open_oracle(root, sources, judging, command=test)
+    oracle = project_oracle(root, sources, judging, test)
     with progress("running the tests"), oracle.open() as bench:
         bench.baseline()
         judgement = bench.judge(Candidate(parsed, origin="given"), thorough=True)
@@ -50,4 +51,6 @@ def _tell(judgement: Judgement, *, as_json: bool) -> None:
         tests = tests_out(judgement.observations, judgement.reason).model_dump(mode="json")
         sys.stdout.write(json.dumps({"verdict": judgement.verdict.value, "tests": tests}, indent=2) + "\n")
     else:
-        stdout().print(shown(f"{judgement.verdict.value}: {judgement.reason or 'the tests pass'}"), soft_wrap=True, markup=False)
+        stdout().print(
+            shown(f"{judgement.verdict.value}: {judgement.reason or 'the tests pass'}"), soft_wrap=True, markup=False
+        )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import uuid
 
-from repair.pipeline import locate
 from serve.commands.given import Given, foreign_note, read_request
-from serve.oracles import Judging, open_oracle
+from serve.oracles import Judging, locate, project_oracle
 from serve.printing import progress, stderr, stdout, suspects_table
 
 
@@ -19,7 +18,7 @@ def run(given: Given, *, as_json: bool) -> int:
     if note := foreign_note(request):
         stderr().print(note, soft_wrap=True)
     judging = Judging(given.sandbox_minimum, given.unsafe_no_sandbox, given.python)
-    oracle = open_oracle(root, request.sources, judging, command=given.test) if given.test else None
+    oracle = project_oracle(root, request.sources, judging, given.test)
     with progress("reading the code"):
         model = load_model(given.model, adapter=str(given.adapter) if given.adapter else None)
         found = locate(request, model, oracle)
@@ -28,7 +27,9 @@ def run(given: Given, *, as_json: bool) -> int:
         from serve.wire import localization_out
 
         name = model.name if model else "none"
-        out = localization_out(found.suspects, sources, id=f"loc_{uuid.uuid4().hex}", model=name, no_fault=found.no_fault)
+        out = localization_out(
+            found.suspects, sources, identity=f"loc_{uuid.uuid4().hex}", model=name, no_fault=found.no_fault
+        )
         sys.stdout.write(out.model_dump_json(indent=2) + "\n")
     else:
         stdout().print(suspects_table(found.suspects, sources))

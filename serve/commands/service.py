@@ -26,7 +26,9 @@ def run(settings: Settings) -> int:
     host, port = listening.getsockname()[:2]
     if not is_loopback(settings.host):
         remarks.print("warning: everyone who reaches this address may run code in the sandbox; there is no login yet")
-    remarks.print(f"Emend listens on http://{'[' + host + ']' if ':' in host else host}:{port} (model {engine.model_name})")
+    remarks.print(
+        f"Emend listens on http://{'[' + host + ']' if ':' in host else host}:{port} (model {engine.model_name})"
+    )
     config = uvicorn.Config(
         create_app(settings, engine),
         log_level="warning",

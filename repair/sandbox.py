@@ -33,6 +33,7 @@ class Stop(StrEnum):
     MEMORY = "memory"
     OUTPUT = "output"
     DISK = "disk"
+    PROCESSES = "processes"
 
 
 @dataclass(frozen=True, slots=True)

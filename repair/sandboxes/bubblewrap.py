@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import select
 import shutil
 import signal
@@ -27,35 +26,21 @@ from repair.errors import SandboxError
 from repair.sandbox import MIB, Command, Execution, Limits, Tier, Zygote
 from repair.sandboxes import processes
 from repair.sandboxes.cgroups import Cgroup, CgroupHome
+from repair.sandboxes.identity import throwaway_uid
 from repair.sandboxes.jail import Plan, Usage, memory_file, resource_limits
 from repair.sandboxes.packing import to_tar
-from repair.sandboxes.readable import checked_readable
+from repair.sandboxes.readable import SETTINGS, SYSTEM_ROOTS, checked_readable
 from repair.sandboxes.running import Pipe, execute
 from repair.sandboxes.seccomp import filter_program
 
 WORK = "/sandbox"
 RESERVED = "/run/emend"  # our own read-only files, as the program sees them
+_MOUNTED = frozenset(Path(name) for name in ("/", "/tmp", "/usr"))  # made by an option of their own
 AttachFile = Callable[[str, bytes], int]
 _SHM_BYTES = 16 * MIB
 _BLOCK = 4096
 _SETUP_SECONDS = 10.0
 _OWN_PROCESSES = 2  # the shell that is process 1, and one to spare for tar
-_SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_MOUNTED = frozenset(Path(name) for name in ("/", "/tmp", "/usr"))  # made by an option of their own
-_SETTINGS = (
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/alternatives",
-    "/etc/localtime",
-    "/etc/nsswitch.conf",
-    "/etc/mime.types",
-    "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf",
-    "/etc/pki/tls/certs",
-    "/etc/pki/ca-trust/extracted",
-    "/etc/ca-certificates",
-)
 # Descriptor 9 keeps the program's stderr while the shell's own remarks ("Killed") go nowhere.
 _SCRIPT = "printf '\\0emend-ready\\n' >&2; exec 9>&2 2>/dev/null; \"$@\" <{stdin} 2>&9 9>&-; exit $?"
 _UNPACK = f"tar -xf - -C {WORK} || exit 97; "
@@ -227,7 +212,7 @@ def _command_line(plan: Plan, status: int, attach: AttachFile) -> list[str]:
         *("--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox", "--clearenv"),
         *inside,
         *_environment(plan),
-        *_parents([Path(name) for name in (*_SETTINGS, f"{RESERVED}/any")]),
+        *_parents([Path(name) for name in (*SETTINGS, f"{RESERVED}/any")]),
         *_system(),
         *("--proc", "/proc", "--dev", "/dev"),
         *_synthetic(user, attach),
@@ -249,25 +234,11 @@ def _identity() -> tuple[list[str], list[str], int]:
     if os.geteuid() != 0:
         uid = os.geteuid()
         return ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"], [], uid
-    uid = _throwaway_uid()
+    uid = throwaway_uid()
     kept = [word for name in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{name}")]
     drop = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--bounding-set=-all"]
     drop += ["--inh-caps=-all", "--no-new-privs", "--pdeathsig", "KILL"]  # the drop cleared bubblewrap's own
     return ["--cap-drop", "ALL", *kept], drop, uid
-
-
-def _throwaway_uid() -> int:
-    """A uid nobody else has, so that its process count is the sandbox's alone; within our own user namespace."""
-    first, count = 0, 0
-    for line in Path("/proc/self/uid_map").read_text("ascii").splitlines():
-        start, _, length = (int(word) for word in line.split())
-        if length > count:
-            first, count = start, length
-    high = min(first + count, 2**31) - 2
-    low = max(first, high // 2, 61_184)  # above the range of people, services and systemd's dynamic users
-    if high <= low:
-        raise SandboxError("this container maps too few user ids to drop privileges; run Emend as an ordinary user")
-    return random.SystemRandom().randrange(low, high)
 
 
 def _script(plan: Plan) -> str:
@@ -282,13 +253,13 @@ def _environment(plan: Plan) -> list[str]:
 
 def _system() -> list[str]:
     options = ["--ro-bind", "/usr", "/usr"]
-    for name in _SYSTEM:
+    for name in SYSTEM_ROOTS:
         path = Path(name)
         if path.is_symlink():
             options += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             options += ["--ro-bind", name, name]
-    for name in _SETTINGS:
+    for name in SETTINGS:
         options += ["--ro-bind-try", name, name]
     return options
 

@@ -149,9 +149,9 @@ def _reach_attack() -> _Attack:
 
 def _swarm_complaint(done: Execution) -> str:
     born = int(done.stdout.split(b"\n")[0] or b"0") if done.stdout else 0
-    if born > _PROCESSES + 4:
+    if born > _PROCESSES + 4 and done.stopped is not Stop.PROCESSES:
         return f"fork without bound ({born} processes)"
-    return "" if done.stopped is Stop.WALL else "outlive the wall clock"
+    return "" if done.stopped in (Stop.WALL, Stop.PROCESSES) else "outlive the wall clock"
 
 
 def _greed_complaint(done: Execution) -> str:

@@ -50,6 +50,7 @@ class Usage:
 
     cpu_seconds: float = 0.0
     memory_bytes: int = 0
+    processes: int = 0
     disk_full: bool = False
 
 
@@ -110,13 +111,13 @@ def environment(command: Command) -> dict[str, str]:
     return {**_ENVIRONMENT, **command.env}
 
 
-def resource_limits(plan: Plan, *, processes: int) -> tuple[str, ...]:
-    """A prlimit(1) command line: per-process bounds beneath those that hold for the whole tree.
+def bounds(plan: Plan, *, processes: int) -> dict[str, int]:
+    """Per-process bounds by the name of their RLIMIT, beneath those that hold for the whole tree.
 
     RLIMIT_DATA and not RLIMIT_AS: JavaScript engines and allocators reserve address space that they never touch.
     """
     limits = plan.limits
-    bounds = {
+    held = {
         "data": limits.memory_bytes,
         "fsize": limits.disk_bytes,
         "nproc": processes,
@@ -124,8 +125,13 @@ def resource_limits(plan: Plan, *, processes: int) -> tuple[str, ...]:
         "core": 0,
     }
     if not plan.resident:
-        bounds["cpu"] = math.ceil(limits.cpu_seconds) + 1  # the watchdog is finer and comes first
-    return ("prlimit", *(f"--{name}={value}" for name, value in bounds.items()), "--")
+        held["cpu"] = math.ceil(limits.cpu_seconds) + 1  # the watchdog is finer and comes first
+    return held
+
+
+def resource_limits(plan: Plan, *, processes: int) -> tuple[str, ...]:
+    """The same as a prlimit(1) command line."""
+    return ("prlimit", *(f"--{name}={value}" for name, value in bounds(plan, processes=processes).items()), "--")
 
 
 def memory_file(name: str, content: bytes) -> int:

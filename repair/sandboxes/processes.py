@@ -35,7 +35,7 @@ def usage(root: int, memory_limit: int) -> Usage:
         resident += size
     if resident > memory_limit:
         resident = sum(_proportional(pid) for pid in pids)
-    return Usage(cpu, resident)
+    return Usage(cpu, resident, len(pids))
 
 
 def _children(pid: int) -> list[int]:

@@ -11,6 +11,23 @@ from pathlib import Path
 
 from repair.errors import SandboxError
 
+# What every program may read: the system's programs and libraries, and the settings that are nobody's secret.
+SYSTEM_ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SETTINGS = (
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/alternatives",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/mime.types",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/ca-certificates",
+)
+SYSTEM_PATHS = ("/usr", *SYSTEM_ROOTS, *SETTINGS)
 _COVERED = (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64"), Path("/sbin"))
 _NEVER = tuple(Path(name) for name in ("/", "/etc", "/proc", "/sys", "/dev", "/run", "/var", "/boot", "/home", "/root"))
 

@@ -46,7 +46,9 @@ class Setting:
 
     def __init__(self, requests, replies, message):
         self.requests, self.replies = requests, replies
-        (self.work, self.scratch, self.entries, self.preload, self.stdin, self.report, self.alone) = message
+        (work, scratch, self.entries, self.preload, self.stdin, self.report, self.alone) = message
+        self.work = os.path.abspath(work)
+        self.scratch = [os.path.abspath(path) for path in scratch]
         self.wake = os.pipe()
         for end in self.wake:
             os.set_blocking(end, False)
@@ -187,17 +189,21 @@ class Candidate:
 
     def end_all(self):
         """Kill whatever is left and reap it all: we are the subreaper, so an orphan comes to us."""
-        while True:
-            if self.setting.alone:
-                try:
-                    os.kill(-1, signal.SIGKILL)  # everybody but process 1 and us, at once: no fork gets away
-                except (ProcessLookupError, PermissionError):
-                    pass
-            else:
+        if self.setting.alone:
+            try:
+                os.kill(-1, signal.SIGKILL)  # everybody but process 1 and us, at once: no fork gets away
+            except (ProcessLookupError, PermissionError):
+                pass
+            self.reap(0)
+            return
+        while self.reap(os.WNOHANG):
+            for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none forks away
                 for pid in offspring(os.getpid()):
-                    os.kill(pid, signal.SIGKILL)
-            if not self.reap(0):
-                return
+                    try:
+                        os.kill(pid, number)
+                    except ProcessLookupError:
+                        pass
+            time.sleep(0.001)
 
     def reap(self, flags):
         """Collect the dead; False when no child is left."""
@@ -211,8 +217,6 @@ class Candidate:
             self.used += used.ru_utime + used.ru_stime
             if pid == self.pid:
                 self.status = status
-            elif not flags and not self.setting.alone:
-                return True  # its children are ours now: look again
 
     def reply(self):
         status = self.status

@@ -18,6 +18,7 @@ from repair.sandboxes.jail import READY, REPORT_VARIABLE, Confined, Jail, Plan, 
 from repair.sandboxes.packing import collect
 
 TICK_SECONDS = 0.05  # between two looks at CPU time and memory
+SPARE_PROCESSES = 8  # our own, and room for a count that the kernel holds exactly
 REPORT_BYTES = 16 * MIB
 _CORES = os.cpu_count() or 1
 
@@ -195,6 +196,8 @@ def _reason(watch: _Watch, now: float) -> Stop | None:
     watch.next_look = now + min(TICK_SECONDS, max(0.005, (watch.limits.cpu_seconds - used.cpu_seconds) / _CORES))
     if used.memory_bytes > watch.limits.memory_bytes or watch.confined.oom_kills():
         return Stop.MEMORY
+    if used.processes > watch.limits.processes + SPARE_PROCESSES:
+        return Stop.PROCESSES
     if used.disk_full:
         return Stop.DISK
     return Stop.CPU if used.cpu_seconds >= watch.limits.cpu_seconds else None

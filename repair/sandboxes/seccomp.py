@@ -52,6 +52,7 @@ _UNIFIED = {
     "mount_setattr": 442,
     "quotactl_fd": 443,
     "memfd_secret": 447,
+    "fchmodat2": 452,
 }
 _X86_64 = _UNIFIED | {
     "ioctl": 16,
@@ -66,6 +67,13 @@ _X86_64 = _UNIFIED | {
     "modify_ldt": 154,
     "pivot_root": 155,
     "adjtimex": 159,
+    "chmod": 90,
+    "chown": 92,
+    "lchown": 94,
+    "setxattr": 188,
+    "lsetxattr": 189,
+    "fchownat": 260,
+    "fchmodat": 268,
     "chroot": 161,
     "acct": 163,
     "settimeofday": 164,
@@ -106,6 +114,10 @@ _X86_64 = _UNIFIED | {
     "userfaultfd": 323,
 }
 _AARCH64 = _UNIFIED | {
+    "setxattr": 5,
+    "lsetxattr": 6,
+    "fchmodat": 53,
+    "fchownat": 54,
     "lookup_dcookie": 18,
     "ioctl": 29,
     "umount2": 39,
@@ -161,13 +173,16 @@ MACHINES = {
 # Answered with ENOSYS, so that a library falls back to the older way. The flags of clone3 lie behind a
 # pointer that a filter cannot follow; the other two hold memory that no process's resident size shows.
 _ABSENT = frozenset({"clone3", "memfd_create", "shmget"})
+# Landlock does not judge changes of mode, owner and attributes by path. Where the program has our own uid they
+# answer "done" and do nothing, since copying a file with its mode is common and harmless.
+_METADATA = frozenset({"chmod", "chown", "lchown", "fchmodat", "fchmodat2", "fchownat", "setxattr", "lsetxattr"})
 
 
-def filter_program(*, sockets: bool = True, machine: str = "") -> bytes:
+def filter_program(*, sockets: bool = True, same_user: bool = False, machine: str = "") -> bytes:
     """The filter for `machine` (default: this one) as an array of struct sock_filter.
 
     Without `sockets` only socketpair(2) is left: tier C shares the host's network and file system, so a
-    socket would reach the services of the host. Raises SandboxError for an unknown architecture.
+    socket would reach the services of the host. `same_user` makes changes of mode and owner without effect. Raises SandboxError for an unknown architecture.
     """
     name = machine or platform.machine()
     if name not in MACHINES:
@@ -177,7 +192,10 @@ def filter_program(*, sockets: bool = True, machine: str = "") -> bytes:
     if target.x32:
         program += [_op(_JGE, _X32_BIT, 0, 1), _give(_KILL)]
     for call, number in sorted(target.numbers.items(), key=lambda item: item[1]):
-        program.append(_rule(number, _body(call, sockets=sockets)))
+        if call in _METADATA:
+            program += [_rule(number, _give(_ERRNO))] if same_user else []
+        else:
+            program.append(_rule(number, _body(call, sockets=sockets)))
     return b"".join([*program, _give(_ALLOW)])
 
 

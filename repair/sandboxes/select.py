@@ -15,6 +15,8 @@ from repair.sandbox import Sandbox, Tier
 from repair.sandboxes.bubblewrap import BubblewrapSandbox
 from repair.sandboxes.canaries import failures
 from repair.sandboxes.cgroups import find_home
+from repair.sandboxes.landlock import LandlockSandbox
+from repair.sandboxes.limits import LimitsSandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,6 @@ def probe() -> tuple[TierReport, ...]:
 def _outcome(tier: Tier) -> _Outcome:
     """Which of the tiers holds does not change while we run, so the attacks run once per process."""
     try:
-        if tier not in _MAKERS:
-            return _Outcome(TierReport(tier, holds=False, detail="not available"))
         sandbox = _MAKERS[tier]()
         failed = failures(sandbox)
     except SandboxError as error:
@@ -92,6 +92,8 @@ def _demand_bubblewrap() -> None:
 _MAKERS: dict[Tier, Callable[[], Sandbox]] = {
     Tier.A: _bubblewrap_with_cgroups,
     Tier.B: _bubblewrap,
+    Tier.C: LandlockSandbox,
+    Tier.E: LimitsSandbox,
 }
 
 

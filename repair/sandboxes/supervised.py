@@ -1,0 +1,231 @@
+"""What tiers C and E share: a private directory on the host and a supervisor process per program.
+
+Owns that directory and the order for `supervisor.py`. It does not know which rules confine a program.
+Without mounts there is no file system of limited size: the watchdog measures the directory instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repair.errors import SandboxError
+from repair.sandbox import Limits, Tier
+from repair.sandboxes import processes
+from repair.sandboxes.jail import Plan, Usage, bounds, memory_file
+from repair.sandboxes.packing import lay_down
+from repair.sandboxes.running import Pipe
+
+_SLOW_LOOK_SECONDS = 0.2  # between two walks through the directory
+_END_SECONDS = 10.0
+_SUPERVISOR = "supervisor.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The private directory: `work` is copied to, `scratch` is TMPDIR and HOME, `own` holds read-only files of ours."""
+
+    root: Path
+
+    @property
+    def work(self) -> Path:
+        """The working directory."""
+        return self.root / "work"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files."""
+        return self.root / "tmp"
+
+    @property
+    def own(self) -> Path:
+        """Not writable for the program in tier C."""
+        return self.root / "own"
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How a program is held. `uid` -1: ours; `landlock` and `filter` empty: not at all."""
+
+    uid: int = -1
+    landlock: dict[str, Any] | None = None
+    filter: bytes = b""
+
+
+class SupervisedJail:
+    """A Jail without namespaces. A subclass says how the program is confined."""
+
+    tier: Tier = Tier.E
+    work: str = ""
+    scratch: tuple[str, ...] = ("../tmp",)
+    alone: bool = False
+
+    def mounted(self, name: str) -> str:
+        """Relative to the working directory, which differs from run to run."""
+        return f"../own/{name}"
+
+    def confine(self, place: Place, plan: Plan) -> Confinement:
+        """Nothing but limits."""
+        return Confinement()
+
+    @contextlib.contextmanager
+    def start(self, plan: Plan) -> Iterator[Supervised]:
+        """Raises SandboxError where the directory or the process cannot be made."""
+        with contextlib.ExitStack() as stack:
+            try:
+                place = Place(Path(tempfile.mkdtemp(prefix="emend-")))
+                stack.callback(_remove, place.root)
+                _furnish(place, plan)
+                confinement = self.confine(place, plan)
+                _hand_over(place, confinement.uid)
+                confined = _launch(place, plan, confinement, stack)
+            except OSError as error:
+                raise SandboxError(f"cannot set up a sandbox of tier {self.tier}: {error}") from error
+            yield confined
+
+
+class Supervised:
+    """A program under its supervisor; see `jail.Confined`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], out: Pipe, err: Pipe, place: Place) -> None:
+        self.pid = process.pid
+        self.stdout, self.stderr = out.reader, err.reader
+        self._process, self._place = process, place
+        self._next_walk = time.monotonic() + _SLOW_LOOK_SECONDS
+        self._disk_full = False
+
+    def usage(self, limits: Limits) -> Usage:
+        """By /proc, and now and then by a walk through the directory."""
+        if time.monotonic() >= self._next_walk:
+            self._disk_full = any(_exceeds(path, limits.disk_bytes) for path in (self._place.work, self._place.scratch))
+            self._next_walk = time.monotonic() + _SLOW_LOOK_SECONDS
+        used = processes.usage(self.pid, limits.memory_bytes)
+        return Usage(used.cpu_seconds, used.memory_bytes, used.processes, self._disk_full)
+
+    def oom_kills(self) -> int:
+        """Not known here: the watchdog kills, not the kernel."""
+        return 0
+
+    def kill(self) -> None:
+        """The supervisor does it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGTERM)
+
+    def close(self) -> None:
+        """Kill, and reap unless the watchdog has done so."""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # reaped by wait4
+            self._process.returncode = 0
+            return
+        self.kill()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:  # the program has stopped its supervisor
+            for pid in processes.tree(self.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def _launch(place: Place, plan: Plan, confinement: Confinement, stack: contextlib.ExitStack) -> Supervised:
+    out, err = Pipe(), Pipe()
+    stack.callback(out.close)
+    stack.callback(err.close)
+    order = memory_file("order", json.dumps(_order(place, plan, confinement)).encode())
+    stack.callback(os.close, order)
+    script = stack.enter_context(importlib.resources.as_file(importlib.resources.files(__package__) / _SUPERVISOR))
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(script), str(order)],
+        stdin=subprocess.DEVNULL,
+        stdout=out.writer,
+        stderr=err.writer,
+        pass_fds=(order, *plan.inherited),
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
+    )
+    for pipe in (out, err):
+        pipe.close_writer()
+        os.set_blocking(pipe.reader, False)
+    confined = Supervised(process, out, err, place)
+    stack.callback(confined.close)
+    return confined
+
+
+def _order(place: Place, plan: Plan, confinement: Confinement) -> dict[str, object]:
+    return {
+        "parent": os.getpid(),
+        "argv": plan.argv,
+        "env": {"HOME": str(place.scratch), "TMPDIR": str(place.scratch), "USER": "sandbox", **plan.env},
+        "work": str(place.work),
+        "stdin": str(place.own / "stdin") if plan.stdin else os.devnull,
+        "limits": _bounds(plan, dropped=confinement.uid >= 0),
+        "inherited": plan.inherited,
+        "uid": confinement.uid,
+        "landlock": confinement.landlock,
+        "filter": confinement.filter.hex(),
+    }
+
+
+def _bounds(plan: Plan, *, dropped: bool) -> dict[str, int]:
+    """RLIMIT_NPROC counts all of a user's processes: of use only for a user of our own making."""
+    held = bounds(plan, processes=plan.limits.processes + 1)
+    if not dropped:
+        del held["nproc"]
+    return held
+
+
+def _furnish(place: Place, plan: Plan) -> None:
+    for path in (place.work, place.scratch, place.own):
+        path.mkdir(mode=0o700)
+    lay_down(plan.entries, place.work)
+    for name, content in (*plan.mounted.items(), ("stdin", plan.stdin)):
+        target = place.own / name
+        target.write_bytes(content)
+        target.chmod(0o444)
+    place.own.chmod(0o555)
+
+
+def _hand_over(place: Place, uid: int) -> None:
+    if uid < 0:
+        return
+    place.root.chmod(0o711)
+    for top in (place.work, place.scratch):
+        for directory, _, names in os.walk(top):
+            for path in (directory, *(os.path.join(directory, name) for name in names)):
+                os.chown(path, uid, uid, follow_symlinks=False)
+
+
+def _exceeds(top: Path, limit: int) -> bool:
+    """Whether the files below `top` take more than `limit` bytes, an empty one counting as a block."""
+    total = 0
+    for directory, _, names in os.walk(top):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += max(4096, os.lstat(os.path.join(directory, name)).st_blocks * 512)
+        total += 4096
+        if total > limit:
+            return True
+    return False
+
+
+def _remove(root: Path) -> None:
+    """Also what the program has closed to others; we own the parent, so a second round succeeds."""
+    shutil.rmtree(root, ignore_errors=True)
+    if root.exists():
+        for directory, names, _ in os.walk(root):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    os.chmod(os.path.join(directory, name), 0o700, follow_symlinks=False)
+        shutil.rmtree(root, ignore_errors=True)

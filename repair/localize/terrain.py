@@ -41,10 +41,6 @@ class Terrain:
         return [n for n, ground in enumerate(self.ground) if ground is Ground.STATEMENT]
 
 
-def _line(tree: Tree, offset: int) -> int:
-    return tree.source.position(offset)[0]
-
-
 def _is_docstring(node: Node, strings: frozenset[str]) -> bool:
     """A statement that is a string and nothing else."""
     named = node.named_children

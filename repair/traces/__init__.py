@@ -95,10 +95,11 @@ def _complete_ids(found: Sequence[Evidence]) -> list[Evidence]:
 def _from_frame(test: FailingTest) -> str:
     """A pytest id made of the outermost frame's file, where the title is a function's name."""
     frames = test.trace.frames if test.trace else ()
-    is_pytest = frames and frames[0].path.endswith(".py") and not frames[0].path.startswith(("/", "<"))
+    path = next((f.path for f in frames), "")
+    is_pytest = path.endswith(".py") and not path.startswith(("/", "<"))
     if not is_pytest or " " in test.test_id or "/" in test.test_id or not test.test_id.startswith(("test", "Test")):
         return test.test_id
-    return f"{frames[0].path}::{test.test_id.replace('.', '::')}"
+    return f"{path}::{test.test_id.replace('.', '::')}"
 
 
 def _error_text(trace: Traceback) -> str:

@@ -6,6 +6,7 @@ An approximation by binding constructs alone (no types, no flow): good enough to
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from repair.edits import Span
@@ -136,7 +137,7 @@ def _member_uses(tree: Tree) -> tuple[tuple[int, str], ...]:
     table = tree.language
     found: list[tuple[int, str]] = []
     for node in tree.nodes:
-        if node.kind in table.member_names:
+        if node.kind in table.member_names and node.parent is not None and node.parent.kind in table.members:
             found.append((node.start, tree.text(node)))
         elif node.kind in table.identifiers and node.parent is not None:
             parent = node.parent
@@ -174,8 +175,49 @@ def attribute_names(source: Source, offset: int, limit: int = 40) -> tuple[str, 
     return members_near(parse(source), offset, limit)
 
 
+def unbound_names(tree: Tree, offset: int) -> tuple[str, ...]:
+    """Variables used in the function around an offset that nothing binds: not there, not in the file, no builtin."""
+    table = tree.language
+    at = scope_of(tree, offset)
+    while at is not None and at.parent is not None and at.kind not in table.functions:
+        at = at.parent
+    if at is None or at.parent is None:
+        return ()
+    used = {tree.text(n): None for n in at.walk() if n.kind in table.identifiers and is_variable(tree, n)}
+    inner = (n for n in at.walk() if n.kind in table.functions or n.kind in table.comprehensions)
+    bound = {*visible_in(tree, offset), *(name for scope in inner for name in scope_names(tree, scope))}
+    return tuple(n for n in used if n not in bound and n not in table.builtins and n not in table.keywords)
+
+
+def receiver_members(tree: Tree) -> dict[str, tuple[str, ...]]:
+    """Text in front of a dot -> the names used behind it, the commonest first. Long receivers are left out."""
+    known = tree.memory.get("receivers")
+    if isinstance(known, dict):
+        return known
+    found: dict[str, Counter[str]] = {}
+    for node in tree.nodes:
+        if node.kind in tree.language.members and len(node.children) > 1:
+            first, last = node.children[0], node.children[-1]
+            if first.end - first.start <= 30:
+                found.setdefault(tree.text(first), Counter())[tree.text(last)] += 1
+    result = {text: tuple(name for name, _ in names.most_common(40)) for text, names in found.items()}
+    tree.memory["receivers"] = result
+    return result
+
+
+def called_members(tree: Tree, offset: int) -> tuple[str, ...]:
+    """Dotted functions that the file calls, nearest to the offset first."""
+    known = tree.memory.get("called members")
+    if not isinstance(known, tuple):
+        calls = (n for n in tree.nodes if n.kind in tree.language.calls and n.children)
+        heads = (n.children[0] for n in calls if n.children[0].kind in tree.language.members)
+        known = tuple((h.start, tree.text(h)) for h in heads if h.end - h.start <= 30)
+        tree.memory["called members"] = known
+    return tuple(_nearest(known, offset, 30))
+
+
 def called_names(tree: Tree, span: Span | None = None) -> tuple[str, ...]:
-    """Plain functions that the file (or a part of it) calls, in the order of the text."""
+    """Plain functions that the file (or a part of it) calls or defines, in the order of the text."""
     known = tree.memory.get(("called", span))
     if isinstance(known, tuple):
         return known
@@ -186,6 +228,9 @@ def called_names(tree: Tree, span: Span | None = None) -> tuple[str, ...]:
             callee = node.child("function") or node.child("name") or node.child("constructor")
             if callee is not None and callee.kind in table.identifiers and node.child("object") is None:
                 names.setdefault(tree.text(callee))
+    if span is None and tree.root is not None:
+        functions = (n.child("name") for n in _own_scope(tree, tree.root) if n.kind in table.functions)
+        names.update(dict.fromkeys(tree.text(name) for name in functions if name is not None))
     result = tuple(names)
     tree.memory["called", span] = result
     return result

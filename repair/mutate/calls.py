@@ -131,7 +131,44 @@ def _insert(context: Context, node: Node, items: list[Node], at: int, text: str)
 def extra_values(context: Context, node: Node, limit: int = 10) -> list[str]:
     """What a missing argument, operand or element could be."""
     table = context.table
-    return [*context.locals(node)[:limit], "0", "1", table.null, table.true, table.false, "-1"]
+    plain = [*context.locals(node)[:limit], "0", "1", table.null, table.true, table.false, "-1"]
+    return [*plain, *splats(context, node), *donor_values(context, node)[:limit]]
+
+
+def splats(context: Context, node: Node) -> list[str]:
+    """`*args`, `**kwargs` of the function around, as they are written in its head."""
+    function = context.function(node)
+    head = function.child("parameters") if function is not None else None
+    kinds = {"list_splat_pattern", "dictionary_splat_pattern", "rest_pattern"}
+    return [context.text(p) for p in head.children if p.kind in kinds] if head is not None else []
+
+
+def donor_values(context: Context, node: Node) -> list[str]:
+    """Short compound expressions of the same function: attributes, subscripts, calls, sums."""
+    function = context.function(node)
+    if function is None:
+        return []
+    key = ("donor values", function.start)
+    known = context.tree.memory.get(key)
+    if isinstance(known, list):
+        return known
+    table = context.table
+    kinds = table.members | table.subscripts | table.calls | table.binaries
+    found = (n for n in function.walk() if n.kind in kinds and n.end - n.start <= 30 and context.is_value(n))
+    result = list(dict.fromkeys(context.text(n) for n in found))[:24]
+    context.tree.memory[key] = result
+    return result
+
+
+def donor(context: Context, node: Node) -> Iterator[Change]:
+    """Another short expression of the same function in place of this one."""
+    if context.is_value(node) and (node.parent is None or node.parent.kind not in context.table.members):
+        own = context.text(node)
+        around = ("(", ")") if context.operand(node) else ("", "")
+        for text in donor_values(context, node):
+            if text != own and text not in own:
+                bare = text.endswith((")", "]")) or text.replace(".", "").isidentifier()
+                yield node.start, node.end, text if bare and " " not in text else around[0] + text + around[1]
 
 
 def add_argument(context: Context, node: Node) -> Iterator[Change]:
@@ -144,7 +181,7 @@ def add_argument(context: Context, node: Node) -> Iterator[Change]:
     for at in range(len(plain), -1, -1):
         for value in values:
             yield _insert(context, node, items, at, value)
-    for keyword in keyword_arguments(context)[:12]:
+    for keyword in dict.fromkeys((*keyword_arguments(context)[:12], *context.words.keywords)):
         if keyword.split("=")[0] not in {context.text(i).split("=")[0] for i in items}:
             yield _insert(context, node, items, len(items), keyword)
 
@@ -190,7 +227,7 @@ def wrap_known(context: Context, node: Node) -> Iterator[Change]:
     function = context.function(node)
     name = function.child("name") if function is not None else None
     own = [context.text(name)] if name is not None else []
-    for wrapper in dict.fromkeys((*own, *context.callees()[:20])):
+    for wrapper in dict.fromkeys((*own, *context.callees()[:20], *context.member_callees(node))):
         if wrapper not in context.words.wrappers:
             yield node.start, node.end, f"{wrapper}({text})"
 
@@ -224,9 +261,11 @@ def add_suffix(context: Context, node: Node) -> Iterator[Change]:
 def add_member(context: Context, node: Node) -> Iterator[Change]:
     """`x` becomes `x.a` or `x.m()` for attributes and methods that the file uses."""
     if _suffixable(context, node) and node.kind not in context.table.strings:
-        for name in context.members(node, 16):
+        same = context.siblings(context.text(node))
+        for name in dict.fromkeys((*same, *context.members(node, 16))):
             yield node.end, node.end, f".{name}"
-            yield node.end, node.end, f".{name}()"
+            if not context.is_callee(node) and (node.parent is None or node.parent.kind not in context.table.members):
+                yield node.end, node.end, f".{name}()"
 
 
 def add_index(context: Context, node: Node) -> Iterator[Change]:
@@ -236,6 +275,11 @@ def add_index(context: Context, node: Node) -> Iterator[Change]:
         for name in context.locals(node)[:10]:
             if name != own:
                 yield node.end, node.end, f"[{name}]"
+        if context.table.slices:
+            for name in context.locals(node)[:10]:
+                if name != own:
+                    yield node.end, node.end, f"[{name}:]"
+                    yield node.end, node.end, f"[:{name}]"
 
 
 def add_self(context: Context, node: Node) -> Iterator[Change]:

@@ -50,6 +50,14 @@ def _arguments(t: Language) -> Kinds:
     return t.arguments
 
 
+def _patterns(t: Language) -> Kinds:
+    return t.patterns
+
+
+def _filters(t: Language) -> Kinds:
+    return t.condition_owners | {"if_clause"}
+
+
 def _parameters(t: Language) -> Kinds:
     return t.parameters
 
@@ -113,7 +121,7 @@ def _values(t: Language) -> Kinds:
 
 
 def _operands(t: Language) -> Kinds:
-    return t.identifiers | t.members | t.subscripts | t.calls | t.binaries
+    return t.identifiers | t.members | t.subscripts | t.calls | t.binaries | t.parentheses
 
 
 def _returns(t: Language) -> Kinds:
@@ -137,7 +145,7 @@ def _idle(t: Language) -> Kinds:
 
 
 FAULTS: tuple[Operator, ...] = (
-    Operator("variable", "variable", _identifiers, names.local_variable),
+    Operator("variable", "variable", _identifiers, names.wrong_variable),
     Operator("confusable-name", "name", _names, names.confusable_name),
     Operator("member", "name", _names, names.member),
     Operator("function", "name", _identifiers, names.callee),
@@ -167,6 +175,8 @@ FAULTS: tuple[Operator, ...] = (
     Operator("shift-bound", "integer", _values, literals.shift_bound),
     Operator("slice-bound", "integer", _slices, literals.slice_bound),
     Operator("drop-sign", "integer", _negations, expressions.drop_sign),
+    Operator("decimal", "integer", _numbers, literals.decimal),
+    Operator("swap-elements", "element", _collections, calls.swap_arguments),
     Operator("comparison", "comparison", _binaries, expressions.comparison),
     Operator("arithmetic", "arithmetic", _binaries, expressions.arithmetic),
     Operator("augmented", "arithmetic", _augmented, expressions.augmented),
@@ -234,7 +244,7 @@ REPAIRS: tuple[tuple[Operator, ...], ...] = (
         Operator("suffix", "unwrap", _values, calls.add_suffix, 2),
         Operator("add-member", "unwrap", _values, calls.add_member, 1.5),
         Operator("add-index", "unwrap", _values, calls.add_index, 1.5),
-        Operator("add-conjunct", "condition", _conditions, expressions.add_conjunct, 2),
+        Operator("add-conjunct", "condition", _filters, expressions.add_conjunct, 2),
         Operator("add-operand", "operand", _operands, expressions.add_operand, 1.5),
         Operator("replace-operand", "operand", _binaries, expressions.replace_operand, 1.5),
         Operator("wrap-known", "unwrap", _values, calls.wrap_known, 1.5),
@@ -254,10 +264,22 @@ REPAIRS: tuple[tuple[Operator, ...], ...] = (
         Operator("drop-element", "element", _collections, calls.drop_element, 1),
         Operator("bare-return", "element", _returns, literals.bare_return, 1),
         Operator("constant-condition", "condition", _conditions, expressions.constant_condition, 1),
+        Operator("add-comparison", "condition", _values, expressions.add_comparison, 1.5),
+        Operator("add-sign", "integer", _values, expressions.add_sign, 1.5),
+        Operator("swap-booleans", "literal", _booleans, literals.swap_booleans, 2),
+        Operator("and-or-chain", "condition", _binaries, expressions.and_or_chain, 2),
+        Operator("decimal", "integer", _numbers, literals.decimal, 2),
+        Operator("swap-elements", "element", _collections, calls.swap_arguments, 2),
+        Operator("swap-targets", "element", _patterns, calls.swap_arguments, 1.5),
+        Operator("swap-parameters", "argument", _parameters, calls.swap_arguments, 1),
+        Operator("wrap-both", "unwrap", _binaries, expressions.wrap_both, 1),
+        Operator("exchange", "variable", _statements, expressions.exchange_variables, 1.5),
+        Operator("move", "layout", _statements, statements.move_statement, 1),
         Operator("swap-conjuncts", "condition", _binaries, expressions.swap_conjuncts, 2),
         Operator("drop-comparison", "condition", _binaries, expressions.drop_comparison, 1),
     ),
     (
+        Operator("donor", "element", _values, calls.donor, 0.7),
         Operator("module-variable", "variable", _identifiers, names.module_variable, 0.5),
         Operator("insert-variant", "statement", _statements, statements.insert_variant, 0.5),
         Operator("insert-assignment", "statement", _statements, statements.insert_assignment, 0.5),

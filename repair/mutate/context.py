@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from repair.languages import Language, Node, Tree
-from repair.languages.scopes import called_names, is_variable, local_names, members_near, visible_in
+from repair.languages.scopes import called_members, called_names, is_variable, local_names, members_near, receiver_members, unbound_names, visible_in
 from repair.mutate.vocabulary import Vocabulary, vocabulary
 
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
@@ -35,8 +35,11 @@ class Context:
         return self.tree.source.text[start:end]
 
     def locals(self, node: Node) -> tuple[str, ...]:
-        """Variables of the functions around a node (of the module outside of any)."""
-        return self._remembered("locals", node, local_names)
+        """Variables of the functions around a node (of the module outside of any).
+
+        First those that are used there and bound nowhere: their binding may be the fault.
+        """
+        return self._remembered("locals", node, _locals)
 
     def visible(self, node: Node) -> tuple[str, ...]:
         """All names that a node sees, the closest scope first."""
@@ -64,9 +67,17 @@ class Context:
         """Names behind dots, nearest first."""
         return members_near(self.tree, node.start, limit)
 
+    def siblings(self, receiver: str) -> tuple[str, ...]:
+        """Names that the file uses behind the dot of this very receiver, the commonest first."""
+        return receiver_members(self.tree).get(receiver, ())
+
     def callees(self) -> tuple[str, ...]:
-        """Plain functions that the file calls."""
+        """Plain functions that the file calls or defines."""
         return called_names(self.tree)
+
+    def member_callees(self, node: Node, limit: int = 16) -> tuple[str, ...]:
+        """Dotted functions (`self.f`, `math.floor`) that the file calls, those of the function first."""
+        return called_members(self.tree, node.start)[:limit]
 
     def is_variable(self, node: Node) -> bool:
         """Whether an identifier is a variable."""
@@ -174,6 +185,10 @@ class Context:
     def expressions(self, span_of: Node) -> Iterator[Node]:
         """Expressions below a node whose values are read."""
         return (n for n in span_of.walk() if self.is_value(n))
+
+
+def _locals(tree: Tree, offset: int) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*unbound_names(tree, offset), *local_names(tree, offset))))
 
 
 def split_lines(text: str) -> list[str]:

@@ -89,17 +89,44 @@ def sites(source: Source, span: Span | None = None) -> Mapping[str, Sequence[Sit
     return found
 
 
-def draw(places: Mapping[str, Sequence[Site]], random: Random, *, attempts: int = 12) -> Mutation | None:
-    """A random valid fault: the class by the mix of real bugs, then the site. None when none was found."""
-    classes = [c for c in BUG_CLASSES if places.get(c)]
-    if not classes:
-        return None
-    weights = [MIX[c] for c in classes]
-    for _ in range(attempts):
-        chosen = random.choices(classes, weights)[0]
-        found = random.choice(places[chosen]).draw(random)
+def _draw_of(several: Sequence[Site], random: Random, attempts: int) -> Mutation | None:
+    """A fault of one class: the operator by its weight, then the site; many sites turn out to have nothing."""
+    by_operator: dict[str, list[Site]] = {}
+    for site in several:
+        by_operator.setdefault(site.operator.name, []).append(site)
+    while by_operator and attempts > 0:
+        names = list(by_operator)
+        weights = [by_operator[n][0].operator.weight * len(by_operator[n]) ** 0.5 for n in names]
+        name = random.choices(names, weights)[0]
+        left = by_operator[name]
+        for _ in range(min(attempts, len(left))):
+            site = left.pop(random.randrange(len(left)))
+            found = site.draw(random)
+            if found is not None:
+                return found
+        attempts -= 8
+        del by_operator[name]
+    return None
+
+
+def draw(
+    places: Mapping[str, Sequence[Site]],
+    random: Random,
+    *,
+    mix: Mapping[str, float] = MIX,
+    attempts: int = 32,
+) -> Mutation | None:
+    """A random valid fault of `sites`: the class by `mix` (default: that of real bugs), operator, then site.
+
+    None when no class has any (a function of a few tokens).
+    """
+    weights = {c: mix.get(c, 0.0) for c in BUG_CLASSES if places.get(c) and mix.get(c, 0.0) > 0}
+    while weights:
+        chosen = random.choices(list(weights), list(weights.values()))[0]
+        found = _draw_of(places[chosen], random, attempts)
         if found is not None:
             return found
+        del weights[chosen]
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from repair.languages import Node
 from repair.mutate.context import Context
@@ -70,6 +71,56 @@ def and_or(context: Context, node: Node) -> Iterator[Change]:
         return
     token = _parts(context, node)[1]
     yield token.start, token.end, both[1 - both.index(context.text(token))]
+
+
+def and_or_chain(context: Context, node: Node) -> Iterator[Change]:
+    """All `and` of `a and b and c` become `or`, and back."""
+    both = context.table.conjunctions
+    if not _is(context, node, both) or (node.parent is not None and _is(context, node.parent, both)):
+        return
+    for one, other in (both, both[::-1]):
+        tokens = [n for n in node.walk() if n.kind == one]
+        if len(tokens) > 1:
+            text, at = "", node.start
+            for token in tokens:
+                text += context.between(at, token.start) + other
+                at = token.end
+            yield node.start, node.end, text + context.between(at, node.end)
+
+
+def wrap_both(context: Context, node: Node) -> Iterator[Change]:
+    """`a == b` becomes `f(a) == f(b)` or `a.m() == b.m()`."""
+    if not _is(context, node, context.table.comparisons):
+        return
+    left, _, right = _parts(context, node)[:3]
+    between = context.between(left.end, right.start)
+    one, two = context.text(left), context.text(right)
+    for wrapper in context.words.wrappers:
+        if not wrapper.endswith(" "):
+            yield left.start, right.end, f"{wrapper}({one}){between}{wrapper}({two})"
+    for suffix in context.words.suffixes:
+        if suffix.endswith(")"):
+            yield left.start, right.end, f"{one}{suffix}{between}{two}{suffix}"
+
+
+def exchange_variables(context: Context, node: Node) -> Iterator[Change]:
+    """Two variables of a short statement change places everywhere in it."""
+    if not context.in_block(node) or node.end - node.start > 200 or "\n" in context.text(node):
+        return
+    uses = [n for n in node.walk() if n.kind in context.table.identifiers and context.is_variable(n)]
+    names = list(dict.fromkeys(context.text(n) for n in uses if not context.is_callee(n)))[:6]
+    for one, two in combinations(names, 2):
+        if context.table.self_name not in {one, two}:
+            yield node.start, node.end, _exchanged(context, node, uses, {one: two, two: one})
+
+
+def _exchanged(context: Context, node: Node, uses: list[Node], swap: dict[str, str]) -> str:
+    text, at = "", node.start
+    for use in uses:
+        own = context.text(use)
+        text += context.between(at, use.start) + swap.get(own, own)
+        at = use.end
+    return text + context.between(at, node.end)
 
 
 def drop_conjunct(context: Context, node: Node) -> Iterator[Change]:
@@ -141,7 +192,11 @@ def is_not(context: Context, node: Node) -> bool:
 def drop_not(context: Context, node: Node) -> Iterator[Change]:
     """`not x` becomes `x`."""
     if is_not(context, node) and len(node.children) > 1:
-        yield node.start, node.end, context.text(node.children[-1])
+        inner = node.children[-1]
+        if inner.kind in context.table.parentheses and not context.operand(node):
+            yield node.start, node.end, context.between(inner.start + 1, inner.end - 1)
+        else:
+            yield node.start, node.end, context.text(inner)
 
 
 def drop_sign(context: Context, node: Node) -> Iterator[Change]:
@@ -151,8 +206,10 @@ def drop_sign(context: Context, node: Node) -> Iterator[Change]:
 
 
 def condition_of(context: Context, node: Node) -> Node | None:
-    """The condition of an if, while or for, without the parentheses that the language demands."""
+    """The condition of an if, while, for or comprehension, without the parentheses that the language demands."""
     condition = node.child("condition")
+    if condition is None and node.kind in context.words.filters:
+        condition = next(iter(node.named_children), None)
     if condition is not None and condition.kind in context.table.parentheses and context.table.terminator:
         inner = condition.named_children
         return inner[0] if inner else None
@@ -265,9 +322,18 @@ def add_conjunct(context: Context, node: Node) -> Iterator[Change]:
                 yield condition.start, condition.end, f"{other} {word} {left}"
 
 
+def _numbers(context: Context, node: Node) -> list[str]:
+    """Integers of the statement around."""
+    statement = context.statement(node)
+    if statement is None or statement.end - statement.start > 200:
+        return []
+    found = dict.fromkeys(context.text(n) for n in statement.walk() if n.kind in context.table.integers)
+    return [text for text in found if text not in {"0", "1"}][:3]
+
+
 def add_operand(context: Context, node: Node) -> Iterator[Change]:
     """`e` becomes `e + x` for small numbers and variables x."""
-    if not context.is_value(node) or node.kind in context.table.strings or node.kind in context.table.parentheses:
+    if not context.is_value(node) or node.kind in context.table.strings:
         return
     own = context.text(node)
     open_, close = ("(", ")") if context.operand(node) else ("", "")
@@ -279,6 +345,47 @@ def add_operand(context: Context, node: Node) -> Iterator[Change]:
         if name != own:
             yield node.start, node.end, f"{open_}{name} + {own}{close}"
             yield node.start, node.end, f"{open_}{name} - {own}{close}"
-    for tail in ("// 2", "* 2", "% 2", "** 2", "/ 2", "+ 2", "- 2"):
+    numbers = dict.fromkeys(("2", *_numbers(context, node)))
+    for tail in (f"{sign} {number}" for number in numbers for sign in ("//", "*", "%", "**", "/", "+", "-")):
         if tail.split()[0] in context.table.arithmetic:
             yield node.start, node.end, f"{open_}{own} {tail}{close}"
+
+
+def add_sign(context: Context, node: Node) -> Iterator[Change]:
+    """`x` becomes `-x`, and `~x` where it may be bits."""
+    if context.is_value(node) and node.kind not in context.table.negations:
+        text = context.text(node)
+        loose = node.kind in context.table.binaries or node.kind in context.table.ternaries
+        inner = f"({text})" if loose else text
+        yield node.start, node.end, f"(-{inner})" if context.operand(node) else f"-{inner}"
+
+
+def _is_truth(context: Context, node: Node) -> bool:
+    parent = node.parent
+    if parent is None or not context.is_value(node):
+        return False
+    table = context.table
+    if node.kind in table.parentheses or node.kind in table.negations:
+        return False
+    if node.kind in table.binaries and not _is(context, node, table.arithmetic):
+        return False
+    if parent.kind in table.parentheses and parent.parent is not None:
+        parent = parent.parent
+    conditional = parent.kind in table.condition_owners or parent.kind in {"if_clause", *table.ternaries, *table.returns}
+    joined = parent.kind in table.binaries and _is(context, parent, table.conjunctions)
+    return conditional or joined or parent.kind in table.negations
+
+
+def add_comparison(context: Context, node: Node) -> Iterator[Change]:
+    """`if x` becomes `if x == y`, for constants and variables y."""
+    if not _is_truth(context, node):
+        return
+    own, table = context.text(node), context.table
+    same = [t for t in ("is not", "is", "!==", "===") if t in table.comparisons] or ["!=", "=="]
+    for token in same:
+        yield node.start, node.end, f"{own} {token} {table.null}"
+    values = ("0", "1", *(n for n in context.locals(node)[:8] if n != own))
+    for value in values:
+        for token in ("==", "!=", "<", ">", "<=", ">=", "in", "not in"):
+            if token in table.comparisons and not (value.isdigit() and "in" in token):
+                yield node.start, node.end, f"{own} {token} {value}"

@@ -26,7 +26,7 @@ def integer(context: Context, node: Node) -> Iterator[Change]:
     value = _number(context, node)
     if value is None:
         return
-    wanted = [value + 1, value - 1, 0, 1, -value, 2, -1, value * 10, value // 10, value * 2]
+    wanted = [value + 1, value - 1, 0, 1, -value, 2, -1, value * 10, value // 10, value * 2, value + 2, value - 2]
     for other in dict.fromkeys(wanted):
         if other == value or (other < 0 and _signed(node)):
             continue
@@ -34,6 +34,34 @@ def integer(context: Context, node: Node) -> Iterator[Change]:
         yield node.start, node.end, f"({text})" if other < 0 and context.operand(node) else text
     if _signed(node) and node.parent is not None:
         yield node.parent.start, node.start, ""
+
+
+def decimal(context: Context, node: Node) -> Iterator[Change]:
+    """Another usual fraction, one more, one less, the reciprocal."""
+    text = context.text(node)
+    if "." not in text and "e" not in text:
+        return
+    try:
+        value = float(text)
+    except ValueError:  # 1_000.0, 1f, 2j
+        return
+    wanted = [value + 1, value - 1, -value, 0.0, 0.5, 1.0, 2.0, 1 / value if value else 1.0, value * 10, value / 10]
+    for other in dict.fromkeys(wanted):
+        if other != value and len(repr(other)) <= 8:
+            yield node.start, node.end, f"({other!r})" if other < 0 and context.operand(node) else repr(other)
+
+
+def swap_booleans(context: Context, node: Node) -> Iterator[Change]:
+    """Two returned booleans of a function change places: this one and each later opposite one."""
+    function = context.function(node)
+    if function is None or node.parent is None or node.parent.kind not in context.table.returns:
+        return
+    opposite = context.table.falses if node.kind in context.table.trues else context.table.trues
+    for other in function.walk():
+        returned = other.parent is not None and other.parent.kind in context.table.returns
+        if other.kind in opposite and returned and other.start > node.end:
+            between = context.between(node.end, other.start)
+            yield node.start, other.end, context.text(other) + between + context.text(node)
 
 
 def number_by_name(context: Context, node: Node) -> Iterator[Change]:
@@ -198,8 +226,9 @@ def string(context: Context, node: Node) -> Iterator[Change]:
     if parts is None or "\n" in parts[1]:
         return
     before, content, after = parts
-    variants = ["", content.lower(), content.upper(), content.capitalize(), content.strip(), content[:-1], content[1:]]
-    variants += [" "] if not content else [f"{content} ", f" {content}", f"{content}s"]
+    bare = content.strip()
+    variants = ["", content.lower(), content.upper(), content.capitalize(), bare, content[:-1], content[1:]]
+    variants += [" "] if not content else [f"{bare} ", f" {bare}", f"{content} ", f" {content}", f"{content}s"]
     escaped = "\\" in content or "{" in content
     for other in dict.fromkeys(variants[:1] if escaped else variants):
         if other != content:

@@ -37,19 +37,22 @@ def _frozen(context: Context, node: Node) -> bool:
     return at is None or at.kind in context.table.parameters or at.kind in context.words.no_values
 
 
-def _only_bound_here(context: Context, node: Node, name: str) -> bool:
-    return context.is_target(node) and name.startswith("_")
-
-
 def local_variable(context: Context, node: Node) -> Iterator[Change]:
     """Another variable of the functions around."""
     if _frozen(context, node):
         return
     own = context.text(node)
-    if own == context.table.self_name or _only_bound_here(context, node, own):
+    if own == context.table.self_name and node.parent is not None and node.parent.kind in context.table.members:
         return
     for name in _others(context.locals(node)[:MANY], own):
         yield node.start, node.end, name
+
+
+def wrong_variable(context: Context, node: Node) -> Iterator[Change]:
+    """Another variable of the functions around, as a likely slip: never `self` for another one or the reverse."""
+    name = context.table.self_name
+    if context.text(node) != name:
+        yield from (change for change in local_variable(context, node) if change[2] != name)
 
 
 def module_variable(context: Context, node: Node) -> Iterator[Change]:
@@ -87,8 +90,10 @@ def member(context: Context, node: Node) -> Iterator[Change]:
     if _member(context, node):
         own = context.text(node)
         usual = context.words.confusable.get(own, ())
-        for name in _alike(own, context.members(node)):
-            if name not in usual:
+        parent = node.parent
+        same = context.siblings(context.text(parent.children[0])) if parent is not None else ()
+        for name in dict.fromkeys((*_alike(own, same), *_alike(own, context.members(node)))):
+            if name not in usual and name != own:
                 yield node.start, node.end, name
 
 
@@ -109,8 +114,8 @@ def callee(context: Context, node: Node) -> Iterator[Change]:
         return
     own = context.text(node)
     usual = context.words.confusable.get(own, ())
-    for name in _alike(own, context.callees()[:MANY]):
-        if name not in usual:
+    for name in dict.fromkeys((*_alike(own, context.callees()[:MANY]), *context.words.wrappers[:16])):
+        if name not in usual and name != own:
             yield node.start, node.end, name
     yield from _recursion(context, node, own)
 

@@ -119,6 +119,23 @@ def swap_statements(context: Context, node: Node) -> Iterator[Change]:
     yield one[0], two[1], second + context.between(one[1], two[0]) + first
 
 
+def move_statement(context: Context, node: Node) -> Iterator[Change]:
+    """A statement moves over two to four of the following ones, or of those in front of it."""
+    if not _movable(context, node) or node.parent is None:
+        return
+    items = context.statements(node.parent)
+    at = next((n for n, item in enumerate(items) if item is node), 0)
+    own = _lines(context, node)
+    text = _full_lines(context, *own)
+    for other in (at + 2, at - 2, at + 3, at - 3, at + 4, at - 4):
+        if 0 <= other < len(items) and _movable(context, items[other]):
+            start, end = _lines(context, items[other])
+            if other > at and own[1] < end:
+                yield own[0], end, _full_lines(context, own[1], end) + text
+            elif other < at and start < own[0]:
+                yield start, own[1], text + context.between(start, own[0])
+
+
 def dedent_statement(context: Context, node: Node) -> Iterator[Change]:
     """The last statement of a block moves behind it, one level out."""
     block = node.parent

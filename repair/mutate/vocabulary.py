@@ -32,6 +32,8 @@ class Vocabulary:
     otherwise: str = ""  # template of an else arm over {indent}, {body}
     empty: str = ""  # a statement that does nothing
     counted: frozenset[str] = frozenset()  # functions whose arguments are bounds
+    keywords: tuple[str, ...] = ()  # keyword arguments that are often forgotten
+    filters: frozenset[str] = frozenset()  # kinds whose only child is a condition
     collections: tuple[str, ...] = ()  # empty collection literals
     expressions: frozenset[str] = frozenset()  # kinds
     no_values: frozenset[str] = frozenset()  # kinds of parents whose children are no free values
@@ -103,6 +105,7 @@ def _python(table: Language) -> Vocabulary:
         wrappers=(
             "len", "abs", "int", "str", "list", "sorted", "set", "sum", "max", "min", "float", "tuple", "bool",
             "reversed", "dict", "any", "all", "range", "round", "iter", "next", "enumerate", "repr", "ord", "chr",
+            '"".join', '" ".join',
         ),
         pair_wrappers=("max", "min"),
         suffixes=(
@@ -119,7 +122,9 @@ def _python(table: Language) -> Vocabulary:
         arithmetic=_only(_ARITHMETIC, table.arithmetic),
         augmented=_only(_AUGMENTED, _augmented(table)),
         conditions=("not {0}", "{0}", "{0} is None", "{0} == 0", "{0} is not None", "len({0}) == 0", "{0} < 0",
-                    "{0} > 0", "{0} <= 0", "{0} == 1", "len({0}) > 0", "{0} <= 1"),
+                    "{0} > 0", "{0} <= 0", "{0} == 1", "len({0}) > 0", "{0} <= 1", "{0} % 2 == 0", "{0} % 2 != 0"),
+        keywords=("reverse=True", "key=len", "key=str", "default=None", "default=0", "key=abs", "strict=True"),
+        filters=frozenset({"if_clause"}),
         inserts=("return {0}", "{0} += 1", "{0} -= 1", "{0} = None", "{0} = 0", "{0} = []", "{0} = {{}}", "{0} = 1",
                  "{0}.sort()", "self.{0} = {0}"),
         loop_inserts=("break", "continue"),

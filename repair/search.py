@@ -1,8 +1,9 @@
 """The search: which changes are worth judging, best first (MODEL.md §4).
 
 Changes come from the inverse mutations of suspicious lines and from the model's own proposals. Lines are
-opened one group at a time, most suspicious first, and only when no change already at hand is expected to beat
-what the next group could bring. Knows nothing of tests: the pipeline judges what comes out of here.
+opened a few at a time, most suspicious first, their mutations a block at a time, likeliest first, and only when
+no candidate at hand is as good as what could come: a function has thousands of them. Knows nothing of tests:
+the pipeline judges what comes out of here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import heapq
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, log
+from itertools import islice
+from math import log
 
 from repair.candidates import Candidate, Completion
 from repair.edits import Edit, FilePatch, Patch
@@ -34,6 +36,7 @@ class Ordering:
     model: float = 0.6  # log P(text | view, line)
     operator: float = 1.0  # log of the mutation's own weight (its operator's, falling with its rank)
     unscored: float = -12.0  # in place of the model's term where a change lies in no view
+    hope: float = -2.0  # the model's term that a mutation not yet made is expected to reach at best
     proposal: float = -1.5  # in place of the operator's term for what the model wrote itself
 
 
@@ -44,7 +47,8 @@ class SearchOptions:
     order: str = "model"  # "model", "heuristic" (no model in the scores) or "random" (same pool, shuffled)
     seed: int = 0
     lines: int = 48  # most suspicious lines that are opened at all
-    group: int = 3  # lines opened at a time
+    group: int = 2  # lines opened at a time
+    block: int = 96  # mutations made (and scored by the model) at a time
     proposals: int = 64  # completions asked of the model in all
     ordering: Ordering = field(default_factory=Ordering)
 
@@ -135,6 +139,15 @@ def _read(source: Source, view: View, completion: Completion) -> Iterator[_Chang
         yield _Change(view.path, edits, reply.hunks[0], "model", 0.0, completion)
 
 
+@dataclass(slots=True)
+class _Unit:
+    """Mutations of a group of lines that are not made yet; opened a block at a time."""
+
+    suspects: Sequence[Suspect]
+    changes: Iterator[_Change]
+    ahead: _Change | None
+
+
 class Search:
     """One search over one Field. Iterate over it once."""
 
@@ -144,34 +157,47 @@ class Search:
         self._random = random.Random(options.seed)
         self._seen: set[tuple[str, str]] = set()
         self._heap: list[tuple[float, int, Candidate]] = []
+        self._units: list[tuple[float, int, _Unit]] = []
         self._count = 0
-        self._best_gain = -inf  # the best score beyond its location that any change reached
 
     def __iter__(self) -> Iterator[Candidate]:
-        groups = self._groups()
-        waiting = next(groups, None)
-        if waiting is not None and self._model is not None and self._options.proposals:
-            self._push(list(_mutations(self._place, waiting)))
+        ranked = self._lines.ranked[: self._options.lines]
+        for at in range(0, len(ranked), self._options.group):
+            group = ranked[at : at + self._options.group]
+            changes = _mutations(self._place, group)
+            self._wait(_Unit(group, changes, None))
+        if self._model is not None and self._options.proposals:
             self._push(list(_proposals(self._place, self._model, self._options)))
-            waiting = next(groups, None)
-        while waiting is not None or self._heap:
-            while waiting is not None and self._must_open(waiting):
-                self._push(list(_mutations(self._place, waiting)))
-                waiting = next(groups, None)
+        while self._units or self._heap:
+            while self._units and self._must_open(-self._units[0][0]):
+                self._open(heapq.heappop(self._units)[2])
             if self._heap:
                 yield heapq.heappop(self._heap)[2]
 
-    def _groups(self) -> Iterator[Sequence[Suspect]]:
-        ranked = self._lines.ranked[: self._options.lines]
-        for at in range(0, len(ranked), self._options.group):
-            yield ranked[at : at + self._options.group]
+    def _must_open(self, promise: float) -> bool:
+        """Whether what is not made yet could beat the best candidate at hand (always, for a random order)."""
+        return not self._heap or self._options.order == "random" or promise > -self._heap[0][0]
 
-    def _must_open(self, group: Sequence[Suspect]) -> bool:
-        """Whether a change of that group could beat the best one at hand (always, for a random order)."""
-        if not self._heap or self._options.order == "random":
-            return True
-        promise = self._options.ordering.location * log(group[0].suspiciousness + _FLOOR) + self._best_gain
-        return promise > -self._heap[0][0]
+    def _wait(self, unit: _Unit) -> None:
+        """Queue a unit by the best score that its next mutation could have."""
+        ordering = self._options.ordering
+        promise = ordering.location * log(unit.suspects[0].suspiciousness + _FLOOR)
+        promise += ordering.operator * log(unit.ahead.weight) if unit.ahead else 0.0
+        promise += ordering.model * ordering.hope if self._scores else 0.0
+        self._count += 1
+        heapq.heappush(self._units, (-promise, self._count, unit))
+
+    def _open(self, unit: _Unit) -> None:
+        block = [unit.ahead] if unit.ahead else []
+        block += islice(unit.changes, self._options.block)
+        self._push(block)
+        unit.ahead = next(unit.changes, None)
+        if unit.ahead is not None:
+            self._wait(unit)
+
+    @property
+    def _scores(self) -> bool:
+        return self._model is not None and self._options.order == "model"
 
     def _push(self, changes: Sequence[_Change]) -> None:
         fresh: list[tuple[_Change, Patch]] = []
@@ -189,7 +215,6 @@ class Search:
         for (change, patch), term in zip(fresh, model_terms, strict=True):
             location = self._options.ordering.location * self._lines.log(change.path, change.hunk)
             gain = self._gain(change, term)
-            self._best_gain = max(self._best_gain, gain)
             score = self._random.random() if self._options.order == "random" else location + gain
             self._count += 1
             candidate = Candidate(patch, change.origin, score, term, change.completion)
@@ -198,14 +223,14 @@ class Search:
     def _gain(self, change: _Change, term: float | None) -> float:
         ordering = self._options.ordering
         prior = ordering.operator * log(change.weight) if change.weight else ordering.proposal
-        if self._model is None or self._options.order == "heuristic":
+        if not self._scores:
             return prior
         return prior + ordering.model * (ordering.unscored if term is None else term)
 
     def _model_terms(self, changes: Sequence[_Change]) -> list[float | None]:
         """log P(text | view, start line) of each change, None where the model cannot say."""
         terms: list[float | None] = [None] * len(changes)
-        if self._model is None or self._options.order != "model":
+        if self._model is None or not self._scores:
             return terms
         by_view: dict[int, list[int]] = {}
         for at, change in enumerate(changes):

@@ -7,6 +7,7 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 BIN := $(VENV)/bin
+EMEND := $(abspath $(BIN))/emend
 READY := $(VENV)/.ready
 PACKAGES := repair training data serve eval
 TESTED := $(PACKAGES) tests benchmarks
@@ -21,8 +22,8 @@ $(READY): pyproject.toml constraints.txt .ci/setup
 	@touch $@
 
 demo: $(READY)
-	@cd examples/parcels && ../../$(BIN)/emend fix parcels.py --python ../../$(BIN)/python \
-		--test "python -m pytest -q test_parcels.py" --diff
+	@cd examples/parcels && $(EMEND) fix parcels.py --python $(abspath $(BIN))/python \
+		--test "python -m pytest -q test_parcels.py"
 
 test: $(READY)
 	$(BIN)/python -m pytest -q
@@ -47,7 +48,7 @@ wheel: $(READY)
 	$(BIN)/check-wheel-contents --toplevel repair,training,data,serve,eval dist/*.whl
 
 faults: $(READY)
-	$(BIN)/python -m tests.e2e.table
+	$(BIN)/python benchmarks/faults.py
 
 clean:
 	rm -rf $(VENV) dist build out .pytest_cache .ruff_cache .hypothesis

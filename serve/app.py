@@ -67,7 +67,7 @@ class _Desk:
         self._places = Semaphore(settings.workers + settings.waiting)
 
     async def work(self, request: Request, steps: Generator[Any]) -> AsyncGenerator[Any]:
-        """What `steps` yields, computed in a worker, until the client leaves. Raises BusyError where there is no room."""
+        """What `steps` yields, computed in a worker, until the client leaves. Raises BusyError when full."""
         if not self._places.acquire(blocking=False):
             raise problems.BusyError("all places are taken, come again")
         loop = asyncio.get_running_loop()

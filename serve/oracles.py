@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -27,6 +28,10 @@ class Judging:
     minimum: str = "B"
     unsafe: bool = False
     python: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.python is not None:  # `..` would mean another file where only some directories are mounted
+            object.__setattr__(self, "python", Path(os.path.abspath(self.python)))  # noqa: PTH100 - keeps venv links
 
     def sandbox(self) -> Sandbox:
         """The best sandbox of this machine, looked for once a process. Raises SandboxError below the minimum."""

@@ -1,0 +1,144 @@
+"""Runs unittest in this process with a result class that reports every test; inside the sandbox.
+
+Task keys: `args` (of `python -m unittest`), `functions` (files whose plain `test_*` functions are run too),
+`only`, `stop_first`, `trace` as for pytest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+import unittest
+from typing import Any, Dict, Iterator, List, Optional  # noqa: UP035  (Python 3.8)
+
+from emend_inside import Reporter, describe
+from emend_trace import Tracer
+
+
+class _Result(unittest.TextTestResult):
+    """Reports each test when it stops; a failing subtest fails its test."""
+
+    reporter: Reporter
+    tracer: Optional[Tracer] = None
+
+    def startTest(self, test: Any) -> None:  # noqa: N802
+        super().startTest(test)
+        self._outcome, self._described, self._begun = "passed", {}, time.monotonic()
+        if self.tracer is not None:
+            self.tracer.start()
+
+    def stopTest(self, test: Any) -> None:  # noqa: N802
+        name = test_name(test)
+        if self.tracer is not None:
+            for path, lines in self.tracer.stop().items():
+                self.reporter.write("lines", id=name, path=os.path.relpath(path), lines=sorted(lines))
+        seconds = round(time.monotonic() - self._begun, 6)
+        self.reporter.write("test", id=name, outcome=self._outcome, seconds=seconds, **self._described)
+        super().stopTest(test)
+
+    def _note(self, outcome: str, error: Any) -> None:
+        self._outcome = outcome
+        self._described = describe(error[1])
+
+    def addError(self, test: Any, err: Any) -> None:  # noqa: N802
+        super().addError(test, err)
+        if isinstance(test, unittest.TestCase):
+            self._note("error", err)
+        else:  # setUpClass, setUpModule: no test of its own starts
+            self.reporter.write("test", id=str(test), outcome="error", **describe(err[1]))
+
+    def addFailure(self, test: Any, err: Any) -> None:  # noqa: N802
+        super().addFailure(test, err)
+        self._note("failed", err)
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self._note("failed" if issubclass(err[0], test.failureException) else "error", err)
+
+    def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802
+        super().addSkip(test, reason)
+        self._outcome = "skipped"
+        if not isinstance(test, unittest.TestCase):
+            self.reporter.write("test", id=str(test), outcome="skipped")
+
+    def addExpectedFailure(self, test: Any, err: Any) -> None:  # noqa: N802
+        super().addExpectedFailure(test, err)
+        self._outcome = "skipped"
+
+    def addUnexpectedSuccess(self, test: Any) -> None:  # noqa: N802
+        super().addUnexpectedSuccess(test)
+        self._outcome = "failed"
+        self._described = {"message": "expected to fail, but passed"}
+
+
+def test_name(test: Any) -> str:
+    """The id of a test; one that stands for a module that cannot be imported has the module's name."""
+    name = str(test.id())
+    return name.replace("unittest.loader._FailedTest.", "import of ")
+
+
+def _each(suite: Any) -> Iterator[Any]:
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from _each(test)
+        else:
+            yield test
+
+
+class _Runner(unittest.TextTestRunner):
+    """Reports the collection, selects, runs."""
+
+    def __init__(self, task: Dict[str, Any], reporter: Reporter, **options: Any) -> None:
+        super().__init__(**options)
+        self.resultclass = type("Result", (_Result,), {"reporter": reporter, "tracer": _tracer(task)})
+        self.failfast = bool(task.get("stop_first"))
+        self._task, self._reporter = task, reporter
+
+    def run(self, test: Any) -> Any:
+        tests = list(_each(test)) + [t for f in self._task.get("functions") or [] for t in _functions(f)]
+        self._reporter.write("collected", ids=[test_name(t) for t in tests])
+        only = self._task.get("only")
+        if only is not None:
+            tests = [t for t in tests if test_name(t) in set(only)]
+        return super().run(unittest.TestSuite(tests))
+
+
+def _tracer(task: Dict[str, Any]) -> Optional[Tracer]:
+    traced = task.get("trace") or []
+    return Tracer([os.path.abspath(p) for p in traced]) if traced else None  # noqa: PTH100
+
+
+def _functions(path: str) -> List[Any]:
+    """Plain `test_*` functions without parameters of a file, as tests."""
+    name = os.path.splitext(os.path.basename(path))[0]  # noqa: PTH119, PTH122
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        return []
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: List[Any] = []
+    for key, value in vars(module).items():
+        if key.startswith("test") and callable(value) and hasattr(value, "__code__") and not value.__code__.co_argcount:
+            test = unittest.FunctionTestCase(value)
+            test.id = lambda key=key: f"{name}.{key}"  # type: ignore[method-assign]
+            found.append(test)
+    return found
+
+
+def run(task: Dict[str, Any], reporter: Reporter) -> int:
+    """`python -m unittest ARGS`; `end` is written last."""
+    runner = _Runner(task, reporter, verbosity=1)
+    program = unittest.TestProgram(
+        module=None,
+        argv=["python -m unittest"] + list(task["args"]),
+        testRunner=runner,
+        exit=False,  # noqa: RUF005
+    )
+    result = program.result
+    status = 0 if result.wasSuccessful() else 1
+    if status == 0 and not result.testsRun and not result.skipped:
+        status = 5  # as Python >= 3.12 has it
+    reporter.write("end", code=status)
+    return status

@@ -1,0 +1,316 @@
+"""TestOracle: a project's own tests, by its test command or by test files alone.
+
+Owns the order of runs: baseline twice, then for each candidate the reproduction tests with an early stop,
+then everything. How a suite runs is `suites.py`, what follows from a run is `judging.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from repair.candidates import Candidate
+from repair.defects import Evidence, FailingTest
+from repair.edits import Patch
+from repair.errors import InputError, NothingToRepair, OracleError
+from repair.oracle import Baseline
+from repair.oracles.commands import TestCommand, Tool, command_for, is_test_name, parse_command
+from repair.oracles.interpreters import Interpreter, environment_folders, find_python, has_module
+from repair.oracles.judging import (
+    FAILED,
+    WHOLE,
+    Settled,
+    applied,
+    candidate_limits,
+    first_lines,
+    spectrum_of,
+    steady,
+    unlike_base,
+)
+from repair.oracles.suites import EVERYTHING, Place, Selection, Suite, SuiteRun, open_suite
+from repair.oracles.testtext import test_source
+from repair.sandbox import Limits, Sandbox
+from repair.sources import Source
+from repair.spectrum import Spectrum
+from repair.traces import parse_error
+from repair.verdicts import Judgement, Observation, Outcome, TestResult, Verdict
+from repair.workspace import LINKED, workspace
+
+TEST_LIMITS = Limits(wall_seconds=120.0, cpu_seconds=120.0)
+_EVIDENCE = 3  # failing tests told
+_TRACED_SECONDS = 20.0  # a baseline slower than this is not run a third time for coverage
+_FORBIDDEN = frozenset(
+    {
+        "conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml", "sitecustomize.py",
+        "usercustomize.py", "package.json", "Makefile", ".npmrc", ".mocharc.js", "jest.config.js",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TestOracle:
+    """Tests of the project at `project`, of which `sources` may change.
+
+    `command` is the test command, a line or words; without it the runner follows from the names of the
+    test files. `tests` are laid over the project's copy (test files that come with the request). `python`
+    is the interpreter or virtual environment of the tests; else the project's own, else PATH's.
+    `limits` bound the unpatched code's run; a candidate gets five times what that took, within them.
+    """
+
+    __test__ = False
+
+    project: Path
+    sources: tuple[Source, ...]
+    sandbox: Sandbox
+    command: str | Sequence[str] | None = None
+    tests: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    python: Path | None = None
+    limits: Limits = field(default=TEST_LIMITS)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[TestBench]:
+        """Raises OracleError when the command cannot exist here, InputError for an unusable project."""
+        overlay = {**{s.path: s.to_bytes() for s in self.sources}, **self.tests}
+        limit = self.limits.disk_bytes // 2
+        with workspace(self.project, files=overlay, max_bytes=limit) as staged:
+            command, python = self._command(staged)
+            place = Place(
+                self.sandbox,
+                staged,
+                python,
+                self.limits,
+                tuple(p.resolve() for name in LINKED if (p := self.project / name).is_dir()),
+                environment_folders(python, self.project.resolve()),
+            )
+            with open_suite(place, command) as suite:
+                yield TestBench(self, suite, command, staged)
+
+    def _command(self, staged: Path) -> tuple[TestCommand, Interpreter]:
+        if self.command is not None:
+            command = parse_command(self.command)
+            return command, self._python(command, needed=command.tool is not Tool.PROGRAM)
+        python = self._python(None, needed=True)
+        names = sorted(self.tests) or sorted(_test_files(staged))
+        return command_for(names, pytest=has_module(python, "pytest")), python
+
+    def _python(self, command: TestCommand | None, *, needed: bool) -> Interpreter:
+        try:
+            return find_python(self.python, self.project, command.python if command else "")
+        except OracleError:
+            if needed:
+                raise
+            return Interpreter(Path(shutil.which("true") or "/bin/true"))
+
+
+CommandOracle = TestOracle
+
+
+def _test_files(root: Path) -> Iterator[str]:
+    """Test files of a project by their names."""
+    for path in root.rglob("*"):
+        if path.is_file() and not LINKED & set(path.parts) and is_test_name(path.name):
+            yield path.relative_to(root).as_posix()
+
+
+class TestBench:
+    """A TestOracle made ready (implements `repair.oracle.Bench`)."""
+
+    __test__ = False
+
+    def __init__(self, oracle: TestOracle, suite: Suite, command: TestCommand, staged: Path) -> None:
+        self._oracle, self._suite, self._command, self._staged = oracle, suite, command, staged
+        self._sources = {source.path: source for source in oracle.sources}
+        self._limits = oracle.limits
+        self._baseline: Baseline | None = None
+        self._test_files = frozenset({*oracle.tests, *(a for a in command.args if is_test_name(a))})
+        self._runs = 0
+
+    @property
+    def runs(self) -> int:
+        """How often tests were run, in part or in whole."""
+        return self._runs
+
+    def covers(self, patch: Patch) -> bool:
+        """No test, no configuration of tests, no link, nothing but the request's sources."""
+        return bool(patch) and all(self._may_change(path) for path in patch.paths)
+
+    def _may_change(self, path: str) -> bool:
+        parts = PurePosixPath(path).parts
+        name = parts[-1]
+        if path not in self._sources or path in self._test_files or name in _FORBIDDEN or name.endswith(".pth"):
+            return False
+        if ".git" in parts or is_test_name(name):
+            return False
+        return not any((self._oracle.project / part).is_symlink() for part in _paths_down(parts))
+
+    def baseline(self) -> Baseline:
+        """Run the unpatched code twice (see `steady`), once more for coverage.
+
+        Raises NothingToRepair, OracleError (the tests cannot be run, or all that fails is flaky), SandboxError.
+        """
+        runs: list[SuiteRun] = []
+
+        def once() -> Observation:
+            runs.append(self._base_run())
+            return runs[-1].observation
+
+        observation, settled = steady(once)
+        if observation.passed:
+            raise NothingToRepair(f"the tests pass as they are ({self._command.shown}): nothing to repair")
+        self._limits = candidate_limits(self._oracle.limits, max(run.observation.seconds for run in runs))
+        self._test_files |= self._collected_files(runs[0])
+        spectrum, notes = self._spectrum(settled, observation.seconds)
+        if settled.flaky:
+            notes += (f"{len(settled.flaky)} tests pass in some runs only and do not count: {min(settled.flaky)}, ...",)
+        failing = sorted(settled.failing)
+        self._baseline = Baseline(
+            observation,
+            settled.failing,
+            settled.passing,
+            settled.flaky,
+            _evidence(runs[0], failing),
+            spectrum,
+            test_source(self._staged, failing[0]) if failing else "",
+            notes,
+        )
+        return self._baseline
+
+    def judge(self, candidate: Candidate, *, thorough: bool = False) -> Judgement:
+        """Reproduction tests first, then all tests, all of it twice when `thorough`."""
+        base = self._baseline or self.baseline()
+        changed, refused = applied(candidate, self._sources, covered=self.covers(candidate.patch))
+        if changed is None:
+            return refused
+        files = {path: source.to_bytes() for path, source in changed.items()}
+        seen: list[Observation] = []
+        verdict, reason = Verdict.UNDECIDED, ""
+        for _ in range(2 if thorough else 1):
+            for selection in self._stages(base):
+                run = self._run(files, selection)
+                observation = with_groups(run.observation, base.failing)
+                seen.append(observation)
+                verdict, reason = self._verdict(base, run, observation, partly=selection is not EVERYTHING)
+                if verdict is not Verdict.PLAUSIBLE:
+                    return Judgement(candidate, verdict, tuple(seen), reason)
+        return Judgement(candidate, verdict, tuple(seen), reason)
+
+    def _stages(self, base: Baseline) -> tuple[Selection, ...]:
+        """The reproduction tests alone first, where that saves running others."""
+        if not self._suite.per_test or not base.passing or base.failing == {WHOLE}:
+            return (EVERYTHING,)
+        return (Selection(only=base.failing, stop_first=True), EVERYTHING)
+
+    def _verdict(self, base: Baseline, run: SuiteRun, after: Observation, *, partly: bool) -> tuple[Verdict, str]:
+        if run.infrastructure:
+            return Verdict.UNDECIDED, run.infrastructure
+        if not after.complete:  # a hang, a limit or an early end is the candidate's doing: the baseline ended
+            return Verdict.UNFIXED, after.reason
+        if not self._honest(run):
+            return Verdict.UNFIXED, "the changed code itself ended the run"
+        if base.failing == {WHOLE}:
+            good = after.passed
+            return (
+                (Verdict.PLAUSIBLE, "the tests pass")
+                if good
+                else (Verdict.UNFIXED, after.reason or _first_failure(after))
+            )
+        seen = replace(base, passing=frozenset[str]()) if partly else base
+        return unlike_base(seen, after)
+
+    def _honest(self, run: SuiteRun) -> bool:
+        """SystemExit out of a changed module is no end of a script's tests."""
+        return not any(path in self._sources and path not in self._command.args for path in run.report.exits)
+
+    def _run(self, files: Mapping[str, bytes], selection: Selection) -> SuiteRun:
+        self._runs += 1
+        return self._suite.run(files, self._limits, selection)
+
+    def _base_run(self) -> SuiteRun:
+        """One run of the unpatched code. Raises OracleError when it says nothing about the code."""
+        limits = self._oracle.limits
+        run = self._run({}, replace(EVERYTHING, test_seconds=limits.wall_seconds / 4))
+        if run.fault:
+            raise OracleError(run.fault)
+        if run.infrastructure:
+            raise OracleError(f"{run.infrastructure}; run again")
+        if not run.observation.complete and not run.left_early:
+            raise OracleError(
+                f"{run.observation.reason} on the unpatched code; name fewer or quicker tests, or raise the limit"
+            )
+        return run
+
+    def _collected_files(self, run: SuiteRun) -> frozenset[str]:
+        return frozenset(t.split("::")[0] for t in run.report.collected or () if "::" in t) - self._untested(run)
+
+    def _untested(self, run: SuiteRun) -> frozenset[str]:
+        """Nothing is exempt: a file that holds tests is a test file, also when it was named as a source."""
+        return frozenset()
+
+    def _spectrum(self, settled: Settled, seconds: float) -> tuple[Spectrum | None, tuple[str, ...]]:
+        if not self._suite.per_test or self._command.tool is Tool.NODE_TEST or settled.failing == {WHOLE}:
+            return None, ()
+        if seconds > _TRACED_SECONDS:
+            return None, (f"no coverage was taken: the tests take {seconds:.0f} s",)
+        self._limits, limits = self._oracle.limits, self._limits
+        run = self._run({}, Selection(trace=tuple(self._sources), test_seconds=self._oracle.limits.wall_seconds / 4))
+        self._limits = limits
+        found = spectrum_of(run.report.lines, settled)
+        return found, () if found else ("no coverage could be taken of the failing tests",)
+
+
+def _paths_down(parts: tuple[str, ...]) -> Iterator[PurePosixPath]:
+    """a, a/b, a/b/c."""
+    for length in range(1, len(parts) + 1):
+        yield PurePosixPath(*parts[:length])
+
+
+def _first_failure(after: Observation) -> str:
+    failed = [t for t in after.tests if t.outcome in FAILED]
+    return f"{failed[0].test_id} fails" if failed else "the run does not succeed"
+
+
+def with_groups(after: Observation, failing: frozenset[str]) -> Observation:
+    """`after` with a result for each file that could not even be collected before and can be now.
+
+    It passes when at least one of its tests does and none fails.
+    """
+    known = {t.test_id for t in after.tests}
+    added: list[TestResult] = []
+    for group in failing - known - {WHOLE}:
+        inside = [t for t in after.tests if t.test_id.startswith(_prefixes(group))]
+        if inside:
+            bad = any(t.outcome in FAILED for t in inside)
+            good = any(t.outcome is Outcome.PASSED for t in inside)
+            added.append(TestResult(group, Outcome.PASSED if good and not bad else Outcome.FAILED))
+    return replace(after, tests=after.tests + tuple(added)) if added else after
+
+
+def _prefixes(group: str) -> tuple[str, ...]:
+    """How ids of tests inside begin: `test_x.py` -> `test_x.py::`, `import of test_x` -> `test_x.`."""
+    return (f"{group}::", f"{group.removeprefix('import of ')}.")
+
+
+def _evidence(run: SuiteRun, failing: list[str]) -> tuple[Evidence, ...]:
+    """Failing tests with their traces; what the output says where there are no single tests."""
+    results = {t.test_id: t for t in run.observation.tests}
+    told = [results[test_id] for test_id in failing if test_id in results][:_EVIDENCE]
+    if told:
+        return tuple(FailingTest(t.test_id, t.message, _trace(run, t)) for t in told)
+    found = run.report.failure or run.report.broken
+    if found and found.trace:
+        return (found.trace,)
+    return parse_error(run.observation.output).evidence
+
+
+def _trace(run: SuiteRun, result: TestResult):
+    trace = run.report.traces.get(result.test_id)
+    if trace is not None:
+        return trace
+    evidence = parse_error(result.message).evidence
+    return next((e for e in evidence if not isinstance(e, FailingTest) and hasattr(e, "frames")), None)
+
+
+__all__ = ["TEST_LIMITS", "CommandOracle", "InputError", "TestBench", "TestOracle", "with_groups"]

@@ -81,7 +81,7 @@ def test_git_applies_what_we_render(cases, tmp_path_factory):
         assert (root / source.path).read_bytes() == wanted.to_bytes()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(changes())
 def test_parse_reads_what_render_writes(case):
     source, patch = case

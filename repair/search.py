@@ -35,6 +35,7 @@ class Ordering:
     location: float = 1.0  # log suspiciousness of the lines it changes
     model: float = 0.6  # log P(text | view, line)
     operator: float = 1.0  # log of the mutation's own weight (its operator's, falling with its rank)
+    likeliest: float = 2.1  # log weight of the likeliest mutations there are
     unscored: float = -12.0  # in place of the model's term where a change lies in no view
     hope: float = -2.0  # the model's term that a mutation not yet made is expected to reach at best
     proposal: float = -1.5  # in place of the operator's term for what the model wrote itself
@@ -182,7 +183,7 @@ class Search:
         """Queue a unit by the best score that its next mutation could have."""
         ordering = self._options.ordering
         promise = ordering.location * log(unit.suspects[0].suspiciousness + _FLOOR)
-        promise += ordering.operator * log(unit.ahead.weight) if unit.ahead else 0.0
+        promise += ordering.operator * (log(unit.ahead.weight) if unit.ahead else ordering.likeliest)
         promise += ordering.model * ordering.hope if self._scores else 0.0
         self._count += 1
         heapq.heappush(self._units, (-promise, self._count, unit))

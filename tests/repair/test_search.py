@@ -88,7 +88,7 @@ def test_unreadable_replies_are_left_out():
 
 def test_a_random_order_has_the_same_candidates():
     model = ScriptedModel(belief=LineBelief({5: 1.0}), scores={(FIX,): 0.0}, completions=[(FIX,)])
-    field = place()
+    field = place(Location("shop.py", 5, 5))
     by_model = texts(list(Search(field, model, SearchOptions(lines=1))))
     shuffled = texts(list(Search(field, model, SearchOptions(lines=1, order="random"))))
     assert Counter(by_model) == Counter(shuffled)

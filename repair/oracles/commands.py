@@ -95,15 +95,21 @@ def _classified(words: list[str], env: Mapping[str, str]) -> TestCommand:
         return TestCommand(Tool.NODE_TEST, tuple(words), env=env)
     if not _PYTHON.match(program):
         return TestCommand(Tool.PROGRAM, tuple(words), env=env)
+    tool, args = _python_tool(words)
+    return TestCommand(tool, tuple(args), words[0], env)
+
+
+def _python_tool(words: list[str]) -> tuple[Tool, list[str]]:
+    """What `python ...` runs."""
     match words[1:]:
         case ["-m", "pytest" | "py.test", *rest]:
-            return TestCommand(Tool.PYTEST, tuple(rest), words[0], env)
+            return Tool.PYTEST, rest
         case ["-m", "unittest", *rest]:
-            return TestCommand(Tool.UNITTEST, tuple(rest), words[0], env)
+            return Tool.UNITTEST, rest
         case [script, *rest] if script.endswith(".py"):
-            return TestCommand(Tool.PYTHON, (script, *rest), words[0], env)
+            return Tool.PYTHON, [script, *rest]
         case _:
-            return TestCommand(Tool.PROGRAM, tuple(words), words[0], env)
+            return Tool.PROGRAM, words
 
 
 def _beside(program: str) -> str:

@@ -60,7 +60,7 @@ def _executable(path: Path) -> Path:
 
 
 def _unshimmed(found: Path) -> Path:
-    """pyenv and asdf put shell scripts on PATH; ask such a one, which is the user's own, what it stands for."""
+    """Pyenv and asdf put shell scripts on PATH; ask such a one, which is the user's own, what it stands for."""
     with found.open("rb") as file:
         if file.read(2) != b"#!":
             return found

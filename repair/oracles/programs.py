@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,13 @@ _PUBLIC_CLASS = re.compile(
     r"^\s*public\s+(?:(?:final|abstract|sealed|strictfp)\s+)*(?:class|interface|enum|record)\s+(\w+)", re.M
 )
 _DEFAULT_PATHS = {"python": "solution.py", "javascript": "solution.js", "java": "Main.java"}
+# Quick to start rather than quick to run. Standard output becomes the report pipe, see EmendLauncher.java.
+_JAVA_SCRIPT = """
+mkdir -p "$1"
+"$2" -J-Xshare:auto -J-XX:TieredStopAtLevel=1 -J-XX:+UseSerialGC \\
+    -proc:none -nowarn -encoding UTF-8 -d "$1" "$3" "$4" >&2 || exit 1
+exec "$5" -Xshare:auto -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$1" EmendLauncher >&"$EMEND_REPORT_FD"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +197,9 @@ def _java(sandbox: Sandbox) -> _Runner:
         raise OracleError("java and javac are needed to run Java tests; install a JDK")
     home = Path(java).resolve().parent.parent
     readable = (INSIDE, home, *_settings_of(home))
-    script = (
-        'mkdir -p "$1" && "$2" -J-Xshare:auto -J-XX:TieredStopAtLevel=1 -J-XX:+UseSerialGC -proc:none -nowarn -encoding UTF-8 -d "$1" "$3" "$4" >&2 || exit 1; '
-        'exec "$5" -Xshare:auto -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$1" EmendLauncher >&"$EMEND_REPORT_FD"'
-    )
-
     def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:
         path, launcher = _java_path(program), str(INSIDE / "EmendLauncher.java")
-        argv = ("/bin/bash", "-c", script, "bash", ".emend-classes", javac, launcher, path, java)
+        argv = ("/bin/bash", "-c", _JAVA_SCRIPT, "bash", ".emend-classes", javac, launcher, path, java)
         files = {path: program.text.encode("utf-8", "surrogatepass"), ".emend-nonce": nonce.encode()}
         command = Command(argv, files=files, readable=readable, limits=limits, report=True)
         return sandbox.run(command)
@@ -206,7 +208,7 @@ def _java(sandbox: Sandbox) -> _Runner:
 
 
 def _java_path(program: Program) -> str:
-    """javac demands that a file is named after its public class."""
+    """Javac demands that a file is named after its public class."""
     public = _PUBLIC_CLASS.search(program.text)
     return f"{public[1]}.java" if public else _DEFAULT_PATHS["java"]
 

@@ -25,7 +25,6 @@ from repair.oracles.judging import (
     Settled,
     applied,
     candidate_limits,
-    first_lines,
     spectrum_of,
     steady,
     unlike_base,

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401, ARG001, ARG002  (records, frames and hooks of tools whose types are not ours)
 """Runs inside the sandbox under the USER's Python: one script, pytest or unittest, reporting over a pipe.
 
 Standard library only, Python >= 3.8, never imports Emend. The host lays `.emend-task.json` into the
@@ -24,7 +25,8 @@ import sys
 import threading
 import traceback
 import types
-from typing import Any, Callable, Dict, List, NoReturn, Optional  # noqa: UP035  (Python 3.8)
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 TASK_FILE = ".emend-task.json"
 MESSAGE_CHARACTERS = 6000
@@ -46,7 +48,7 @@ class Reporter:
             return
         record = dict(fields, kind=kind)
         # A leading newline parts it from garbage that other code may have written to the pipe.
-        payload = memoryview(("\n%s %s\n" % (self._nonce, json.dumps(record))).encode("utf-8", "replace"))
+        payload = memoryview((f"\n{self._nonce} {json.dumps(record)}\n").encode("utf-8", "replace"))
         while payload:
             payload = payload[os.write(self._fd, payload) :]
 
@@ -73,14 +75,14 @@ def _foreign(path: str) -> bool:
     return any(p in ("_pytest", "pluggy", "unittest") for p in parts[:-1])
 
 
-def describe(error: BaseException) -> Dict[str, Any]:
+def describe(error: BaseException) -> dict[str, Any]:
     """`{message, trace: {type, message, frames}}` of an exception, without the frames of runners."""
     summary = traceback.TracebackException(type(error), error, error.__traceback__, limit=-64)
     frames = [f for f in summary.stack if not _foreign(f.filename)]
     kept = [traceback.FrameSummary(_shown(f.filename), f.lineno, f.name, line=f.line) for f in frames]
     last = list(summary.format_exception_only())
     text = "".join(["Traceback (most recent call last):\n"] * bool(kept) + traceback.format_list(kept) + last)
-    listed: List[Dict[str, Any]] = [
+    listed: list[dict[str, Any]] = [
         {"path": f.filename, "line": f.lineno or 0, "function": f.name, "code": f.line or ""} for f in kept
     ]
     if isinstance(error, SyntaxError) and error.filename:
@@ -116,7 +118,7 @@ def _innermost(error: BaseException) -> str:
     return _shown(path) if path else ""
 
 
-def read_script(path: str, reporter: Reporter) -> Optional[types.CodeType]:
+def read_script(path: str, reporter: Reporter) -> types.CodeType | None:
     """Compile a script; None after reporting that it does not."""
     with open(path, "rb") as file:  # noqa: PTH123
         content = file.read()
@@ -129,7 +131,7 @@ def read_script(path: str, reporter: Reporter) -> Optional[types.CodeType]:
         return None
 
 
-def fresh_main(path: str, arguments: List[str]) -> Dict[str, Any]:
+def fresh_main(path: str, arguments: list[str]) -> dict[str, Any]:
     """Globals of a new `__main__`, `sys.argv` and `sys.path[0]` as Python itself sets them for a script."""
     module = types.ModuleType("__main__")
     module.__dict__.update(__file__=path, __builtins__=__builtins__)
@@ -149,14 +151,14 @@ def join_threads() -> int:
     return sum(t.is_alive() for t in others)
 
 
-def run_script(task: Dict[str, Any], reporter: Reporter) -> int:
+def run_script(task: dict[str, Any], reporter: Reporter) -> int:
     """Run one file as `__main__`; the record `end` is written only after its last line."""
     code = read_script(task["script"], reporter)
     if code is None:
         return 1
     names = fresh_main(task["script"], task.get("args", []))
     try:
-        exec(code, names)  # noqa: S102
+        exec(code, names)
     except SystemExit as error:
         reporter.write("exit", path=_innermost(error))
         raise
@@ -169,7 +171,7 @@ def run_script(task: Dict[str, Any], reporter: Reporter) -> int:
     return 0
 
 
-def _tidy_paths(task: Dict[str, Any]) -> None:
+def _tidy_paths(task: dict[str, Any]) -> None:
     """Take our own directory off the path of the program and of its children; add the project's own folders."""
     sys.path[:] = [p for p in sys.path if p != _HERE]
     here = os.getcwd()  # noqa: PTH109
@@ -184,7 +186,7 @@ def _tidy_paths(task: Dict[str, Any]) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(own)
 
 
-def _runner(mode: str, reporter: Reporter) -> Optional[Callable[[Dict[str, Any], Reporter], int]]:
+def _runner(mode: str, reporter: Reporter) -> Callable[[dict[str, Any], Reporter], int] | None:
     """What runs in this mode; None after reporting that its tool is not installed."""
     if mode == "script":
         return run_script

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401, ARG001, ARG002  (records, frames and hooks of tools whose types are not ours)
 """Runs pytest in this process with a plugin that reports every test; inside the sandbox, pytest >= 6.
 
 Task keys: `args` (the user's own), `only` (ids, None for all), `files` (positional arguments in place of the
@@ -11,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Any, Dict, List, Optional  # noqa: UP035  (Python 3.8)
+from typing import Any
 
 import pytest
 from emend_inside import Reporter, cut, describe
@@ -27,13 +28,13 @@ def _too_long(number: int, frame: Any) -> None:
 class Plugin:
     """Hooks of pytest. One record per test, when all its phases are over."""
 
-    def __init__(self, task: Dict[str, Any], reporter: Reporter) -> None:
+    def __init__(self, task: dict[str, Any], reporter: Reporter) -> None:
         self._task = task
         self._reporter = reporter
         self._only = None if task.get("only") is None else set(task["only"])
-        self._outcomes: Dict[str, str] = {}
-        self._seconds: Dict[str, float] = {}
-        self._described: Dict[str, Dict[str, Any]] = {}
+        self._outcomes: dict[str, str] = {}
+        self._seconds: dict[str, float] = {}
+        self._described: dict[str, dict[str, Any]] = {}
         traced = task.get("trace") or []
         self._tracer = Tracer([os.path.abspath(p) for p in traced]) if traced else None  # noqa: PTH100
 
@@ -45,7 +46,7 @@ class Plugin:
             config.args = [os.path.join(str(config.rootdir), f) for f in self._task["files"]]  # noqa: PTH118
 
     @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: List[Any]) -> None:
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """Report what there is; keep only what was asked for."""
         self._reporter.write("collected", ids=[item.nodeid for item in items])
         if self._only is not None:
@@ -104,7 +105,7 @@ class Plugin:
         if nodeid in self._outcomes:
             self._result(nodeid, self._outcomes[nodeid], None)
 
-    def _result(self, nodeid: str, outcome: str, report: Optional[Any]) -> None:
+    def _result(self, nodeid: str, outcome: str, report: Any | None) -> None:
         failed = outcome in ("failed", "error")
         fields = self._described.get(nodeid) if failed else None
         if fields is None and report is not None:
@@ -116,10 +117,10 @@ class Plugin:
         """Kept by the caller: the exit status that pytest itself comes to."""
         self.status = int(exitstatus)
 
-    status: Optional[int] = None
+    status: int | None = None
 
 
-def run(task: Dict[str, Any], reporter: Reporter) -> int:
+def run(task: dict[str, Any], reporter: Reporter) -> int:
     """Run a session; `end` is written last, with the session's status."""
     arguments = list(task["args"]) + ["-p", "no:randomly"]  # noqa: RUF005
     if task.get("plain"):

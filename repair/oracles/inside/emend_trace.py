@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401, ARG001, ARG002  (records, frames and hooks of tools whose types are not ours)
 """Executed lines of chosen files, one test at a time, by `sys.settrace`; inside the sandbox, stdlib only.
 
 Code of other files is left alone after its call event, so that a test suite slows down by its own share
@@ -10,7 +11,8 @@ import os
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, Iterable, Optional, Set  # noqa: UP035  (Python 3.8)
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class Timeout(BaseException):
@@ -26,8 +28,8 @@ class Tracer:
         self._seconds = seconds
         self._deadline = 0.0
         self._ticks = 0
-        self._lines: Dict[str, Set[int]] = {}
-        self._wanted: Dict[str, Optional[Set[int]]] = {}
+        self._lines: dict[str, set[int]] = {}
+        self._wanted: dict[str, set[int] | None] = {}
 
     def start(self) -> None:
         """Begin a test: nothing executed yet."""
@@ -37,19 +39,19 @@ class Tracer:
         threading.settrace(self._call)
         sys.settrace(self._call)
 
-    def stop(self) -> Dict[str, Set[int]]:
+    def stop(self) -> dict[str, set[int]]:
         """End the test: lines by file."""
         sys.settrace(None)
         threading.settrace(None)  # type: ignore[arg-type]
         return {path: lines for path, lines in self._lines.items() if lines}
 
-    def _set_of(self, filename: str) -> Optional[Set[int]]:
+    def _set_of(self, filename: str) -> set[int] | None:
         if filename not in self._wanted:
             wanted = filename in self._files or os.path.abspath(filename) in self._files  # noqa: PTH100
             self._wanted[filename] = self._lines.setdefault(filename, set()) if wanted else None
         return self._wanted[filename]
 
-    def _call(self, frame: Any, event: str, arg: Any) -> Optional[Callable[..., Any]]:
+    def _call(self, frame: Any, event: str, arg: Any) -> Callable[..., Any] | None:
         lines = self._set_of(frame.f_code.co_filename)
         if lines is None or frame.f_code.co_firstlineno > self._last_line:
             return None
@@ -65,8 +67,8 @@ class Tracer:
         return local
 
     def _tick(self) -> None:
-        """Every 256th line or call: has the test overrun?"""
+        """Look at the clock at every 256th line or call."""
         self._ticks += 1
         if self._deadline and not self._ticks & 255 and time.monotonic() > self._deadline:
             self._deadline = 0.0
-            raise Timeout
+            raise Timeout("it had not ended when its time was up")

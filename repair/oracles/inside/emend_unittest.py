@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401, ARG001, ARG002  (records, frames and hooks of tools whose types are not ours)
 """Runs unittest in this process with a result class that reports every test; inside the sandbox.
 
 Task keys: `args` (of `python -m unittest`), `functions` (files whose plain `test_*` functions are run too),
@@ -10,7 +11,8 @@ import importlib.util
 import os
 import time
 import unittest
-from typing import Any, Dict, Iterator, List, Optional  # noqa: UP035  (Python 3.8)
+from collections.abc import Iterator
+from typing import Any
 
 from emend_inside import Reporter, describe
 from emend_trace import Tracer
@@ -20,7 +22,7 @@ class _Result(unittest.TextTestResult):
     """Reports each test when it stops; a failing subtest fails its test."""
 
     reporter: Reporter
-    tracer: Optional[Tracer] = None
+    tracer: Tracer | None = None
 
     def startTest(self, test: Any) -> None:  # noqa: N802
         super().startTest(test)
@@ -90,7 +92,7 @@ def _each(suite: Any) -> Iterator[Any]:
 class _Runner(unittest.TextTestRunner):
     """Reports the collection, selects, runs."""
 
-    def __init__(self, task: Dict[str, Any], reporter: Reporter, **options: Any) -> None:
+    def __init__(self, task: dict[str, Any], reporter: Reporter, **options: Any) -> None:
         super().__init__(**options)
         self.resultclass = type("Result", (_Result,), {"reporter": reporter, "tracer": _tracer(task)})
         self.failfast = bool(task.get("stop_first"))
@@ -105,12 +107,12 @@ class _Runner(unittest.TextTestRunner):
         return super().run(unittest.TestSuite(tests))
 
 
-def _tracer(task: Dict[str, Any]) -> Optional[Tracer]:
+def _tracer(task: dict[str, Any]) -> Tracer | None:
     traced = task.get("trace") or []
     return Tracer([os.path.abspath(p) for p in traced]) if traced else None  # noqa: PTH100
 
 
-def _functions(path: str) -> List[Any]:
+def _functions(path: str) -> list[Any]:
     """Plain `test_*` functions without parameters of a file, as tests."""
     name = os.path.splitext(os.path.basename(path))[0]  # noqa: PTH119, PTH122
     spec = importlib.util.spec_from_file_location(name, path)
@@ -118,7 +120,7 @@ def _functions(path: str) -> List[Any]:
         return []
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: List[Any] = []
+    found: list[Any] = []
     for key, value in vars(module).items():
         if key.startswith("test") and callable(value) and hasattr(value, "__code__") and not value.__code__.co_argcount:
             test = unittest.FunctionTestCase(value)
@@ -127,14 +129,14 @@ def _functions(path: str) -> List[Any]:
     return found
 
 
-def run(task: Dict[str, Any], reporter: Reporter) -> int:
+def run(task: dict[str, Any], reporter: Reporter) -> int:
     """`python -m unittest ARGS`; `end` is written last."""
     runner = _Runner(task, reporter, verbosity=1)
     program = unittest.TestProgram(
         module=None,
-        argv=["python -m unittest"] + list(task["args"]),
+        argv=["python -m unittest", *task["args"]],
         testRunner=runner,
-        exit=False,  # noqa: RUF005
+        exit=False,
     )
     result = program.result
     status = 0 if result.wasSuccessful() else 1

@@ -4,6 +4,8 @@ Plugins of pytest import lazily (hypothesis alone takes a second), so a session 
 a child first, and the modules it ended with are imported here: imported only, no plugin's state is kept.
 """
 
+from __future__ import annotations
+
 import argparse  # noqa: F401
 import importlib
 import inspect  # noqa: F401
@@ -15,7 +17,7 @@ import unittest  # noqa: F401
 _ROOTS = tuple(os.path.realpath(p) for p in sys.path if p and os.path.isdir(p))  # noqa: PTH112
 
 
-def _session(descriptor):
+def _session(descriptor: int) -> None:
     """In the child: run the session, write the names of all modules."""
     quiet = os.open(os.devnull, os.O_RDWR)
     for known in (0, 1, 2):
@@ -30,13 +32,13 @@ def _session(descriptor):
     os.write(descriptor, "\n".join(_lasting()).encode())
 
 
-def _lasting():
+def _lasting() -> list[str]:
     """Modules that lie on the interpreter's own path."""
     names = [n for n, m in list(sys.modules.items()) if getattr(m, "__file__", None) and n.isascii()]
     return [n for n in names if os.path.realpath(str(sys.modules[n].__file__)).startswith(_ROOTS)]
 
 
-def _learn():
+def _learn() -> list[str]:
     """Names of the modules that a session needs; empty when it could not be run."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -52,7 +54,7 @@ def _learn():
     return found
 
 
-def _warm():
+def _warm() -> None:
     try:
         importlib.import_module("emend_pytest")
     except ImportError:
@@ -60,7 +62,7 @@ def _warm():
     for name in _learn():
         try:
             importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S112, PERF203  (a plugin's module that cannot be imported alone)
+        except Exception:  # noqa: BLE001  (a plugin's module that cannot be imported alone)
             continue
 
 

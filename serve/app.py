@@ -75,12 +75,15 @@ class _Desk:
         stop = Flag()
         future = self._pool.submit(_run, steps, stop, lambda item: loop.call_soon_threadsafe(queue.put_nowait, item))
         future.add_done_callback(lambda _: self._places.release())
+        looked = loop.time()
         try:
             while not isinstance(item := await _next(queue), _Ended):
+                if loop.time() - looked >= _POLL_SECONDS:
+                    if await request.is_disconnected():
+                        return
+                    looked = loop.time()
                 if item is not None:
                     yield item
-                elif await request.is_disconnected():
-                    return
             await asyncio.wrap_future(future)  # raises what nobody foresaw
         finally:
             stop.set()

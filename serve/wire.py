@@ -252,7 +252,7 @@ def edits_out(patch: Patch, sources: Mapping[str, Source]) -> list[EditOut]:
     ]
 
 
-def tests_out(observations: tuple[Observation, ...], reason: str) -> TestsOut:
+def outcome_out(observations: tuple[Observation, ...], reason: str) -> TestsOut:
     """The last run's tests, and how many runs there were."""
     if not observations:
         return TestsOut(status="not run", reason=reason)
@@ -277,7 +277,7 @@ def patch_out(judgement: Judgement, sources: Mapping[str, Source]) -> PatchOut:
         score=round(candidate.score, 6),
         verdict=judgement.verdict.value,
         origin=candidate.origin,
-        tests=tests_out(judgement.observations, judgement.reason),
+        tests=outcome_out(judgement.observations, judgement.reason),
     )
 
 

@@ -46,9 +46,9 @@ def _read_patch(patch: Path) -> str:
 
 def _tell(judgement: Judgement, *, as_json: bool) -> None:
     if as_json:
-        from serve.wire import tests_out
+        from serve.wire import outcome_out
 
-        tests = tests_out(judgement.observations, judgement.reason).model_dump(mode="json")
+        tests = outcome_out(judgement.observations, judgement.reason).model_dump(mode="json")
         sys.stdout.write(json.dumps({"verdict": judgement.verdict.value, "tests": tests}, indent=2) + "\n")
     else:
         stdout().print(

@@ -1,0 +1,198 @@
+"""The service around an engine that does as it is told, over real connections."""
+
+import json
+import threading
+import time
+
+import httpx
+import pytest
+from repair.defects import RepairRequest
+from repair.edits import Span
+from repair.errors import NothingToRepair, OracleError, SandboxError
+from repair.pipeline import Finished, SuspectsFound
+from repair.sources import Source
+from repair.verdicts import RepairResult, Suspect
+from serve.settings import Settings
+
+from tests.serve.served import served, wait_for
+
+SOURCE = Source("f.py", "x = 1\n")
+BODY = {"files": [{"path": "f.py", "text": "x = 1\n"}]}
+SUSPECTS = (Suspect("f.py", Span(0, 5), 1, 0.5, ("because",)),)
+
+
+class Fake:
+    """Finds one suspect, waits for `go`, finishes. Notes whether it was closed early."""
+
+    model_name = "fake"
+
+    def __init__(self, error=None):
+        self.error = error
+        self.go = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.ended_early = threading.Event()
+
+    def repair(self, body):
+        try:
+            if self.error:
+                raise self.error
+            yield SuspectsFound(SUSPECTS, 0.1)
+            self.begun.release()
+            while not self.go.wait(0.02):
+                yield SuspectsFound(SUSPECTS, 0.1)
+            yield Finished(RepairResult(RepairRequest((SOURCE,)), SUSPECTS))
+        except GeneratorExit:
+            self.ended_early.set()
+            raise
+
+    def localize(self, body):
+        yield SuspectsFound(SUSPECTS, 0.1)
+
+
+def started(**kwargs):
+    fake = Fake(**kwargs)
+    fake.go.set()
+    return fake
+
+
+def test_repair_as_json():
+    with served(Settings(), started()) as url:
+        answer = httpx.post(f"{url}/v1/repairs", json=BODY)
+    assert answer.status_code == 200
+    assert answer.json()["id"].startswith("rep_")
+    assert answer.json()["model"] == "fake"
+    assert answer.json()["fault"][0]["reasons"] == ["because"]
+
+
+def test_repair_as_events():
+    with served(Settings(), started()) as url:
+        answer = httpx.post(f"{url}/v1/repairs", json=BODY, headers={"Accept": "text/event-stream"})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [dict(line.split(": ", 1) for line in block.split("\n")) for block in answer.text.strip().split("\n\n")]
+    assert [event["event"] for event in events] == ["suspects", "result"]
+    assert json.loads(events[0]["data"])["id"] == json.loads(events[1]["data"])["id"]
+
+
+def test_localization():
+    with served(Settings(), Fake()) as url:
+        answer = httpx.post(f"{url}/v1/localizations", json=BODY).json()
+    assert answer["no_fault"] == 0.1
+    assert answer["fault"][0]["span"] == {"start_line": 1, "start_column": 1, "end_line": 1, "end_column": 6}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (NothingToRepair("the tests pass"), 409, "nothing-to-repair"),
+        (OracleError("no such command"), 422, "tests-unusable"),
+        (SandboxError("no sandbox"), 503, "no-sandbox"),
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_refusals_are_problems(error, status, kind, accept):
+    with served(Settings(), started(error=error)) as url:
+        answer = httpx.post(f"{url}/v1/repairs", json=BODY, headers={"Accept": accept})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.json()["type"], answer.json()["detail"]) == (f"urn:emend:{kind}", str(error))
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "files"),
+        ({**BODY, "tests": 1}, "tests"),
+        ({"files": [{"path": "f.py"}]}, "files.0.text"),
+        ({"files": [{"path": "/f.py", "text": ""}]}, "files.0.path"),
+        ({**BODY, "budget": {"seconds": -1}}, "budget.seconds"),
+        ({**BODY, "test": {}}, "test"),
+    ],
+)
+def test_bad_fields_are_named(body, field):
+    with served(Settings(), started()) as url:
+        answer = httpx.post(f"{url}/v1/repairs", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_what_is_not_json():
+    with served(Settings(), started()) as url:
+        answer = httpx.post(f"{url}/v1/repairs", content=b"{", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:emend:not-json")
+
+
+def test_a_page_elsewhere_cannot_post_a_form():
+    with served(Settings(), started()) as url:
+        answer = httpx.post(f"{url}/v1/repairs", content=json.dumps(BODY), headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 422
+
+
+def test_large_bodies_are_refused():
+    with served(Settings(max_body_bytes=1000), started()) as url:
+        answer = httpx.post(f"{url}/v1/repairs", json={"files": [{"path": "f.py", "text": "x" * 2000}]})
+    assert answer.status_code == 413
+
+
+def test_unknown_routes_are_problems():
+    with served(Settings(), started()) as url:
+        assert httpx.get(f"{url}/v2").json()["status"] == 404
+        assert httpx.get(f"{url}/v1/repairs").json()["status"] == 405
+
+
+def test_health_is_told_while_repairs_run():
+    fake = Fake()
+    with served(Settings(), fake) as url, httpx.Client(base_url=url) as client:
+        asking = threading.Thread(target=httpx.post, args=(f"{url}/v1/repairs",), kwargs={"json": BODY})
+        asking.start()
+        assert fake.begun.acquire(timeout=10)
+        assert client.get("/healthz").json() == {"status": "ok"}
+        fake.go.set()
+        asking.join(10)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_work_ends_when_the_client_leaves(accept):
+    fake = Fake()
+    with served(Settings(), fake) as url:
+        with pytest.raises(httpx.ReadTimeout):
+            with httpx.stream(
+                "POST", f"{url}/v1/repairs", json=BODY, headers={"Accept": accept}, timeout=httpx.Timeout(10, read=0.5)
+            ) as answer:
+                deadline = time.monotonic() + 1
+                for _ in answer.iter_raw():
+                    if time.monotonic() > deadline:
+                        raise httpx.ReadTimeout("enough read")
+        assert fake.ended_early.wait(10)
+
+
+def test_more_than_fits_is_refused_and_nothing_is_lost():
+    fake = Fake()
+    settings = Settings(workers=1, waiting=2)
+    with served(settings, fake) as url:
+        answers = []
+
+        def ask():
+            answers.append(httpx.post(f"{url}/v1/repairs", json=BODY, timeout=30))
+
+        asking = [threading.Thread(target=ask) for _ in range(5)]
+        for thread in asking:
+            thread.start()
+        wait_for(lambda: len(answers) == 2)
+        assert {answer.status_code for answer in answers} == {503}
+        assert answers[0].headers["retry-after"] == "5"
+        fake.go.set()
+        for thread in asking:
+            thread.join(30)
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 503, 503]
+
+
+def test_a_place_is_free_again_after_a_failure():
+    with served(Settings(workers=1, waiting=0), started(error=OracleError("no"))) as url:
+        assert [httpx.post(f"{url}/v1/repairs", json=BODY).status_code for _ in range(3)] == [422, 422, 422]
+
+
+def test_host_of_another_name_is_refused():
+    with served(Settings(), started()) as url:
+        answer = httpx.post(f"{url}/v1/repairs", json=BODY, headers={"Host": "evil.example"})
+    assert answer.status_code == 403

@@ -18,7 +18,7 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -99,7 +99,7 @@ class BubblewrapJail:
         return f"{RESERVED}/{name}"
 
     @contextlib.contextmanager
-    def start(self, plan: Plan) -> Iterator[Namespaced]:
+    def start(self, plan: Plan) -> Generator[Namespaced, None, None]:
         """Raises SandboxError where bubblewrap is missing or cannot be executed."""
         with contextlib.ExitStack() as stack:
             group = None
@@ -230,7 +230,7 @@ def _command_line(plan: Plan, status: int, attach: AttachFile) -> list[str]:
 
 
 def _identity() -> tuple[list[str], list[str], int]:
-    """bubblewrap's options, the command that drops privileges inside, and the uid of the program."""
+    """Bubblewrap's options, the command that drops privileges inside, and the uid of the program."""
     if os.geteuid() != 0:
         uid = os.geteuid()
         return ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"], [], uid

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +122,8 @@ def failures(sandbox: Sandbox) -> tuple[str, ...]:
     with _lay_bait() as bait:
         # Each spends most of its time waiting; a thread must outlive the sandbox it has started, and does.
         with ThreadPoolExecutor(len(attacks)) as pool:
-            found = list(pool.map(lambda attack: _complaint(sandbox, attack, bait), attacks))
+            tries = [pool.submit(_complaint, sandbox, attack, bait) for attack in attacks]
+            found = [attempt.result() for attempt in tries]
         found.append("" if bait.victim.poll() is None else "kill a host process")
         found.append("leave a process behind" if _alive(bait.token) else "")
     return tuple(complaint for complaint in found if complaint)
@@ -181,7 +182,7 @@ class _Bait:
 
 
 @contextlib.contextmanager
-def _lay_bait() -> Iterator[_Bait]:
+def _lay_bait() -> Generator[_Bait, None, None]:
     token = f"emend-canary-{secrets.token_hex(8)}"
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emend-bait-")))
@@ -207,10 +208,10 @@ def _listen(family: int, address: tuple[str, int] | str) -> socket.socket:
 
 def _alive(token: str) -> bool:
     """Whether any process on this machine carries the token in its command line."""
-    for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            if token.encode() in Path("/proc", name, "cmdline").read_bytes():
+            if token.encode() in (process / "cmdline").read_bytes():
                 return True
     return False

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class CgroupHome:
         self._memory, self._cpu, self._pids, self._unified = memory, cpu, pids, unified
 
     @contextlib.contextmanager
-    def group(self, limits: Limits, *, spare_processes: int) -> Iterator[Cgroup]:
+    def group(self, limits: Limits, *, spare_processes: int) -> Generator[Cgroup, None, None]:
         """A fresh group with these bounds, removed afterwards. Raises OSError where it cannot be made."""
         name = f"{_PREFIX}{os.getpid()}-{next(_serial)}"
         group = Cgroup(

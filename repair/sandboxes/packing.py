@@ -147,13 +147,13 @@ def _read_entry(root: str, found: tuple[str, os.DirEntry[str]]) -> Entry | None:
     if stat.S_ISDIR(status.st_mode):
         return Entry(path, 0o755)
     if stat.S_ISLNK(status.st_mode):
-        link = os.readlink(entry.path)
+        link = str(Path(entry.path).readlink())
         return None if _leads_outside(root, entry.path, link) else Entry(path, link=link)
     if not stat.S_ISREG(status.st_mode):
         return None  # sockets, pipes and devices are no part of a project
     # Not followed even if the file is exchanged for a link between the two calls.
     descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         return Entry(path, 0o755 if status.st_mode & 0o100 else 0o644, file.read())
 
 

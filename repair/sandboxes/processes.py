@@ -40,10 +40,10 @@ def usage(root: int, memory_limit: int) -> Usage:
 
 def _children(pid: int) -> list[int]:
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return []
-    return [int(child) for thread in threads for child in _read(f"/proc/{pid}/task/{thread}/children").split()]
+    return [int(child) for thread in threads for child in _read(thread / "children").split()]
 
 
 def _stat(pid: int) -> tuple[float, int]:
@@ -63,7 +63,7 @@ def _proportional(pid: int) -> int:
     return _stat(pid)[1]
 
 
-def _read(path: str) -> str:
+def _read(path: str | Path) -> str:
     try:
         return Path(path).read_text("utf-8", "replace")
     except OSError:

@@ -183,24 +183,25 @@ def _pause(watch: _Watch) -> float:
 
 def _reason(watch: _Watch, now: float) -> Stop | None:
     out, err = watch.streams[:2]
-    if out.total + max(0, err.total - len(READY)) > watch.limits.output_bytes:
-        return Stop.OUTPUT
-    if any(stream.total > stream.cap for stream in watch.streams):
+    flooded = out.total + max(0, err.total - len(READY)) > watch.limits.output_bytes
+    if flooded or any(stream.total > stream.cap for stream in watch.streams):
         return Stop.OUTPUT
     if now >= watch.started + watch.limits.wall_seconds:
         return Stop.WALL
-    if now < watch.next_look:
-        return None
-    used = watch.confined.usage(watch.limits)
+    return _measured_reason(watch, now) if now >= watch.next_look else None
+
+
+def _measured_reason(watch: _Watch, now: float) -> Stop | None:
+    limits, used = watch.limits, watch.confined.usage(watch.limits)
     watch.cpu_seconds = used.cpu_seconds
-    watch.next_look = now + min(TICK_SECONDS, max(0.005, (watch.limits.cpu_seconds - used.cpu_seconds) / _CORES))
-    if used.memory_bytes > watch.limits.memory_bytes or watch.confined.oom_kills():
-        return Stop.MEMORY
-    if used.processes > watch.limits.processes + SPARE_PROCESSES:
-        return Stop.PROCESSES
-    if used.disk_full:
-        return Stop.DISK
-    return Stop.CPU if used.cpu_seconds >= watch.limits.cpu_seconds else None
+    watch.next_look = now + min(TICK_SECONDS, max(0.005, (limits.cpu_seconds - used.cpu_seconds) / _CORES))
+    broken = {
+        Stop.MEMORY: used.memory_bytes > limits.memory_bytes or watch.confined.oom_kills() > 0,
+        Stop.PROCESSES: used.processes > limits.processes + SPARE_PROCESSES,
+        Stop.DISK: used.disk_full,
+        Stop.CPU: used.cpu_seconds >= limits.cpu_seconds,
+    }
+    return next((stop for stop, over in broken.items() if over), None)
 
 
 def _first_look(limits: Limits) -> float:

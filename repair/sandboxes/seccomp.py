@@ -182,7 +182,8 @@ def filter_program(*, sockets: bool = True, same_user: bool = False, machine: st
     """The filter for `machine` (default: this one) as an array of struct sock_filter.
 
     Without `sockets` only socketpair(2) is left: tier C shares the host's network and file system, so a
-    socket would reach the services of the host. `same_user` makes changes of mode and owner without effect. Raises SandboxError for an unknown architecture.
+    socket would reach the services of the host. `same_user` makes changes of mode
+    and owner without effect. Raises SandboxError for an unknown architecture.
     """
     name = machine or platform.machine()
     if name not in MACHINES:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,12 @@ class SupervisedJail:
         """Relative to the working directory, which differs from run to run."""
         return f"../own/{name}"
 
-    def confine(self, place: Place, plan: Plan) -> Confinement:
+    def confine(self, place: Place, plan: Plan) -> Confinement:  # noqa: ARG002 - for a subclass to use
         """Nothing but limits."""
         return Confinement()
 
     @contextlib.contextmanager
-    def start(self, plan: Plan) -> Iterator[Supervised]:
+    def start(self, plan: Plan) -> Generator[Supervised, None, None]:
         """Raises SandboxError where the directory or the process cannot be made."""
         with contextlib.ExitStack() as stack:
             try:
@@ -146,7 +146,9 @@ def _launch(place: Place, plan: Plan, confinement: Confinement, stack: contextli
     stack.callback(err.close)
     order = memory_file("order", json.dumps(_order(place, plan, confinement)).encode())
     stack.callback(os.close, order)
-    script = stack.enter_context(importlib.resources.as_file(importlib.resources.files(__package__) / _SUPERVISOR))
+    script = stack.enter_context(
+        importlib.resources.as_file(importlib.resources.files("repair.sandboxes") / _SUPERVISOR)
+    )
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(script), str(order)],
         stdin=subprocess.DEVNULL,
@@ -202,30 +204,27 @@ def _hand_over(place: Place, uid: int) -> None:
         return
     place.root.chmod(0o711)
     for top in (place.work, place.scratch):
-        for directory, _, names in os.walk(top):
-            for path in (directory, *(os.path.join(directory, name) for name in names)):
-                os.chown(path, uid, uid, follow_symlinks=False)
+        for path in (top, *top.rglob("*")):
+            os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def _exceeds(top: Path, limit: int) -> bool:
-    """Whether the files below `top` take more than `limit` bytes, an empty one counting as a block."""
+    """Whether the files below `top` take more than `limit` bytes, each at least a block."""
     total = 0
-    for directory, _, names in os.walk(top):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += max(4096, os.lstat(os.path.join(directory, name)).st_blocks * 512)
-        total += 4096
+    for path in top.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += max(4096, path.lstat().st_blocks * 512)
         if total > limit:
             return True
     return False
 
 
 def _remove(root: Path) -> None:
-    """Also what the program has closed to others; we own the parent, so a second round succeeds."""
+    """Also where the program has closed a directory to others."""
     shutil.rmtree(root, ignore_errors=True)
     if root.exists():
         for directory, names, _ in os.walk(root):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    os.chmod(os.path.join(directory, name), 0o700, follow_symlinks=False)
+            for path in (Path(directory, name) for name in names):
+                if not path.is_symlink():
+                    path.chmod(0o700)
         shutil.rmtree(root, ignore_errors=True)

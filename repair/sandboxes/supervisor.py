@@ -5,6 +5,9 @@ read from that descriptor; so it imports the standard library only. It is the su
 the program starts: a daemon that has left its session and its parent becomes its child, and dies.
 """
 
+# A program waits for this before it starts, and pathlib would take half as long again to import.
+# ruff: noqa: PTH
+
 from __future__ import annotations
 
 import ctypes
@@ -73,7 +76,7 @@ def _reap() -> bool:
     return True
 
 
-def _end_now(number: int, frame: object) -> NoReturn:
+def _end_now(_number: int, _frame: object) -> NoReturn:
     raise _EndNow
 
 

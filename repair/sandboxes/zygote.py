@@ -14,21 +14,23 @@ import select
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from repair.errors import SandboxError
 from repair.sandbox import Command, Execution, Limits, Stop
-from repair.sandboxes.jail import REPORT_VARIABLE, Confined, Jail, Plan, environment
+from repair.sandboxes.jail import READY, REPORT_VARIABLE, Confined, Jail, Plan, environment
 from repair.sandboxes.packing import Entry, checked_parts, collect
-from repair.sandboxes.resident import CPU, MAGIC, MEMORY, OUTPUT, REPLY, REPORT_BYTES, WALL
+from repair.sandboxes.resident import CPU, MAGIC, MEMORY, OUTPUT, PROCESSES, REPLY, REPORT_BYTES, WALL
 from repair.sandboxes.running import Pipe, Stream
 
 _START_SECONDS = 60.0  # importing what is preloaded, on a busy machine
 _GRACE_SECONDS = 2.0  # beyond a candidate's own wall limit, which the inside holds by itself
+_LOOK_SECONDS = 0.25  # between two looks at the disk, which the inside does not watch
 _REPORT_DESCRIPTOR = 100
 _SCRIPT = "resident.py"
-_STOPS = {WALL: Stop.WALL, CPU: Stop.CPU, MEMORY: Stop.MEMORY, OUTPUT: Stop.OUTPUT}
+_STOPS = {WALL: Stop.WALL, CPU: Stop.CPU, MEMORY: Stop.MEMORY, OUTPUT: Stop.OUTPUT, PROCESSES: Stop.PROCESSES}
 _KILLED = b"the program ended the process that watched it\n"
 
 
@@ -44,12 +46,12 @@ class _Warm:
     oom_kills: int = 0  # seen so far
 
 
-class _Lost(Exception):
-    """The warm process died, or did not answer in time (`late`)."""
+class _LostError(Exception):
+    """The warm process is gone or of no more use; `stopped` is the limit that the candidate broke, if one."""
 
-    def __init__(self, *, late: bool) -> None:
+    def __init__(self, stopped: Stop | None = None) -> None:
         super().__init__()
-        self.late = late
+        self.stopped = stopped
 
 
 class ForkingZygote:
@@ -67,7 +69,7 @@ class ForkingZygote:
             self._ready()
 
     def run(self, files: Mapping[str, bytes], argv: tuple[str, ...], limits: Limits) -> Execution:
-        """Run `python *argv` in a fork over a fresh copy; argv is ("script.py", …), ("-m", "module", …) or ("-c", code, …).
+        """Run `python *argv` in a fork over a fresh copy: ("script.py", …), ("-m", "module", …) or ("-c", code, …).
 
         Limits above those the zygote was opened with are cut to them, except wall and CPU seconds.
         Raises ValueError for other arguments, SandboxError when no zygote can be kept running.
@@ -81,8 +83,8 @@ class ForkingZygote:
             try:
                 _send(warm.requests, (laid, argv, bounds))
                 return _answer(warm, limits)
-            except _Lost as lost:
-                return self._bury(warm, time.monotonic() - started, late=lost.late)
+            except _LostError as lost:
+                return self._bury(warm, time.monotonic() - started, lost.stopped)
 
     def close(self) -> None:
         """End it; harmless when done before."""
@@ -94,11 +96,10 @@ class ForkingZygote:
             self._warm = _open(self._jail, self._command, self._entries, self._preload)
         return self._warm
 
-    def _bury(self, warm: _Warm, wall: float, *, late: bool) -> Execution:
+    def _bury(self, warm: _Warm, wall: float, stopped: Stop | None) -> Execution:
         memory = warm.confined.oom_kills() > warm.oom_kills
         self._drop()
-        stopped = Stop.MEMORY if memory else Stop.WALL if late else None
-        return Execution(-9, stderr=_KILLED, wall_seconds=wall, stopped=stopped)
+        return Execution(-9, stderr=_KILLED, wall_seconds=wall, stopped=Stop.MEMORY if memory else stopped)
 
     def _drop(self) -> None:
         warm, self._warm = self._warm, None
@@ -107,7 +108,7 @@ class ForkingZygote:
 
 
 @contextlib.contextmanager
-def open_zygote(jail: Jail, command: Command, preload: tuple[str, ...]) -> Iterator[ForkingZygote]:
+def open_zygote(jail: Jail, command: Command, preload: tuple[str, ...]) -> Generator[ForkingZygote, None, None]:
     """A zygote that runs already and ends with the context.
 
     `command.argv` is the interpreter (and its options); project, files, environment, stdin and report hold for all
@@ -160,18 +161,18 @@ def _greet(warm: _Warm, jail: Jail, command: Command, entries: tuple[Entry, ...]
     report = _REPORT_DESCRIPTOR if command.report else -1
     try:
         _send(warm.requests, (jail.work, jail.scratch, copied, preload, stdin, report, jail.alone))
-        code, _, _, _, complaint, _, _ = _receive(warm, time.monotonic() + _START_SECONDS, 65536)
-    except _Lost as lost:
+        code, _, _, _, complaint, _, _ = _receive(warm, command.limits, _START_SECONDS, 65536)
+    except _LostError as lost:
         warm.stderr.drain()
-        detail = "it took too long" if lost.late else warm.stderr.content.decode("utf-8", "replace").strip()[-2000:]
+        detail = warm.stderr.content.decode("utf-8", "replace").replace(READY.decode(), "").strip()[-2000:]
         raise SandboxError(f"the warm interpreter {command.argv[0]} could not be started: {detail}") from lost
     if code:
         raise SandboxError(f"{command.argv[0]}: {complaint.decode('utf-8', 'replace')}")
 
 
 def _answer(warm: _Warm, limits: Limits) -> Execution:
-    deadline = time.monotonic() + limits.wall_seconds + _GRACE_SECONDS
-    code, stop, wall, cpu, out, err, report = _receive(warm, deadline, limits.output_bytes)
+    patience = limits.wall_seconds + _GRACE_SECONDS
+    code, stop, wall, cpu, out, err, report = _receive(warm, limits, patience, limits.output_bytes)
     stopped = _STOPS.get(stop)
     kills = warm.confined.oom_kills()
     if stopped is None and kills > warm.oom_kills:
@@ -180,38 +181,47 @@ def _answer(warm: _Warm, limits: Limits) -> Execution:
     return Execution(code, out, err, report, wall, cpu, stopped)
 
 
-def _receive(warm: _Warm, deadline: float, cap: int) -> tuple[int, int, float, float, bytes, bytes, bytes]:
-    head = _read(warm, REPLY.size, deadline)
+def _receive(
+    warm: _Warm, limits: Limits, patience: float, cap: int
+) -> tuple[int, int, float, float, bytes, bytes, bytes]:
+    """A reply, waiting at most `patience` seconds. Raises _LostError."""
+    deadline = time.monotonic() + patience
+    head = _read(warm, REPLY.size, limits, deadline)
     magic, code, stop, wall, cpu, *sizes = REPLY.unpack(head)
     if magic != MAGIC or sizes[0] > cap or sizes[1] > cap + 4096 or sizes[2] > REPORT_BYTES:
-        raise _Lost(late=False)  # not what our own code sends: the process is no longer ours
-    out, err, report = (_read(warm, size, deadline) for size in sizes)
+        raise _LostError  # not what our own code sends: the process is no longer ours
+    out, err, report = (_read(warm, size, limits, deadline) for size in sizes)
     return code, stop, wall, cpu, out, err, report
 
 
-def _read(warm: _Warm, size: int, deadline: float) -> bytes:
+def _read(warm: _Warm, size: int, limits: Limits, deadline: float) -> bytes:
     pieces: list[bytes] = []
     poll = select.poll()
     poll.register(warm.replies, select.POLLIN)
     while size:
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise _Lost(late=True)
+        left = deadline - time.monotonic()
+        if not poll.poll(max(0.0, min(left, _LOOK_SECONDS)) * 1000):
+            if left <= _LOOK_SECONDS:
+                raise _LostError(Stop.WALL)
+            if warm.confined.usage(limits).disk_full:
+                raise _LostError(Stop.DISK)
+            continue
         piece = os.read(warm.replies, min(size, 1 << 20))
         if not piece:
-            raise _Lost(late=False)
+            raise _LostError
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)
 
 
-def _send(descriptor: int, message: tuple[object, ...]) -> None:
+def _send(descriptor: int, message: tuple[Any, ...]) -> None:
     body = marshal.dumps(message, 2)
     view = memoryview(struct.pack(">I", len(body)) + body)
     try:
         while view:
             view = view[os.write(descriptor, view) :]
     except BrokenPipeError:
-        raise _Lost(late=False) from None
+        raise _LostError from None
 
 
 def _bounds(limits: Limits, ceiling: Limits) -> tuple[float, float, int, int, int, int]:

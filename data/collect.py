@@ -19,7 +19,9 @@ from data.store import read_rows, write_rows, write_text
 _CHOICES = ("seed", "cap", "test_share", "limits")
 
 
-def _cleaned(package: Package, tally: Tally, recipe: Recipe, forbidden: Forbidden) -> Iterator[tuple[CodeFile, tuple[Dropped, ...]]]:
+def _cleaned(
+    package: Package, tally: Tally, recipe: Recipe, forbidden: Forbidden
+) -> Iterator[tuple[CodeFile, tuple[Dropped, ...]]]:
     files = read_files(
         package, tally, limits=recipe.limits, cap=recipe.cap, test_share=recipe.test_share, seed=recipe.seed
     )

@@ -18,7 +18,24 @@ NO_FRAMES = 0.35  # share of raised errors whose traceback does not name lines o
 ASSERTED = 0.5  # share of failures that are a test's assertion
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _TYPES = ("int", "str", "list", "dict", "tuple", "NoneType", "float", "set", "bool")
-_VALUES = ("0", "1", "2", "3", "-1", "[]", "None", "True", "False", "''", "[1, 2, 3]", "'abc'", "{}", "5", "10", "(1, 2)")
+_VALUES = (
+    "0",
+    "1",
+    "2",
+    "3",
+    "-1",
+    "[]",
+    "None",
+    "True",
+    "False",
+    "''",
+    "[1, 2, 3]",
+    "'abc'",
+    "{}",
+    "5",
+    "10",
+    "(1, 2)",
+)
 
 _RAISED: dict[str, tuple[str, ...]] = {
     "variable": (
@@ -46,11 +63,23 @@ _RAISED: dict[str, tuple[str, ...]] = {
         "TypeError: {name}() got an unexpected keyword argument '{name2}'",
         "ValueError: not enough values to unpack (expected {more}, got {small})",
     ),
-    "operand": ("TypeError: unsupported operand type(s) for -: '{type}' and '{type2}'", "IndexError: list index out of range"),
-    "literal": ("TypeError: can only concatenate str (not \"{type}\") to str", "KeyError: '{name}'", "ValueError: {value}"),
+    "operand": (
+        "TypeError: unsupported operand type(s) for -: '{type}' and '{type2}'",
+        "IndexError: list index out of range",
+    ),
+    "literal": (
+        'TypeError: can only concatenate str (not "{type}") to str',
+        "KeyError: '{name}'",
+        "ValueError: {value}",
+    ),
     "layout": ("UnboundLocalError: cannot access local variable '{name}' where it is not associated with a value",),
-    "condition": ("AttributeError: 'NoneType' object has no attribute '{name}'", "IndexError: list index out of range",
-                  "RecursionError: maximum recursion depth exceeded", "KeyError: {value}", "ValueError: {value}"),
+    "condition": (
+        "AttributeError: 'NoneType' object has no attribute '{name}'",
+        "IndexError: list index out of range",
+        "RecursionError: maximum recursion depth exceeded",
+        "KeyError: {value}",
+        "ValueError: {value}",
+    ),
     "statement": (
         "UnboundLocalError: cannot access local variable '{name}' where it is not associated with a value",
         "NameError: name '{name}' is not defined",
@@ -58,16 +87,32 @@ _RAISED: dict[str, tuple[str, ...]] = {
         "KeyError: '{name}'",
         "RecursionError: maximum recursion depth exceeded in comparison",
     ),
-    "integer": ("IndexError: list index out of range", "IndexError: string index out of range", "ZeroDivisionError: division by zero",
-                "ValueError: not enough values to unpack (expected {more}, got {small})"),
-    "comparison": ("IndexError: list index out of range", "RecursionError: maximum recursion depth exceeded in comparison",
-                   "KeyError: {value}", "TypeError: '<' not supported between instances of '{type}' and '{type2}'",
-                   "TimeoutError: test did not finish within 10 seconds"),
-    "arithmetic": ("TypeError: unsupported operand type(s) for -: '{type}' and '{type2}'", "ZeroDivisionError: division by zero",
-                   "IndexError: list index out of range", "TypeError: list indices must be integers or slices, not float"),
-    "element": ("ValueError: not enough values to unpack (expected {more}, got {small})", "TypeError: cannot unpack non-iterable {type} object",
-                "KeyError: '{name}'", "AttributeError: 'NoneType' object has no attribute '{name}'"),
-}  # fmt: skip
+    "integer": (
+        "IndexError: list index out of range",
+        "IndexError: string index out of range",
+        "ZeroDivisionError: division by zero",
+        "ValueError: not enough values to unpack (expected {more}, got {small})",
+    ),
+    "comparison": (
+        "IndexError: list index out of range",
+        "RecursionError: maximum recursion depth exceeded in comparison",
+        "KeyError: {value}",
+        "TypeError: '<' not supported between instances of '{type}' and '{type2}'",
+        "TimeoutError: test did not finish within 10 seconds",
+    ),
+    "arithmetic": (
+        "TypeError: unsupported operand type(s) for -: '{type}' and '{type2}'",
+        "ZeroDivisionError: division by zero",
+        "IndexError: list index out of range",
+        "TypeError: list indices must be integers or slices, not float",
+    ),
+    "element": (
+        "ValueError: not enough values to unpack (expected {more}, got {small})",
+        "TypeError: cannot unpack non-iterable {type} object",
+        "KeyError: '{name}'",
+        "AttributeError: 'NoneType' object has no attribute '{name}'",
+    ),
+}
 _ASSERTED = (
     "AssertionError",
     "AssertionError",
@@ -105,7 +150,9 @@ def _frames(lines: Sequence[str], fault: int, draw: random.Random) -> tuple[int,
     """The fault's line, or a later one that reads what it left behind."""
     if draw.random() < NO_FRAMES:
         return ()
-    later = [n for n in range(fault, len(lines) + 1) if lines[n - 1].strip() and not lines[n - 1].lstrip().startswith("#")]
+    later = [
+        n for n in range(fault, len(lines) + 1) if lines[n - 1].strip() and not lines[n - 1].lstrip().startswith("#")
+    ]
     return (fault if draw.random() < 0.6 or not later else draw.choice(later),)
 
 

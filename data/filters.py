@@ -19,8 +19,8 @@ _GENERATED = re.compile(
     re.IGNORECASE,
 )
 _VENDORED = frozenset({
-    "_vendor", "vendor", "_vendored", "vendored", "third_party", "thirdparty", "thirdparty_files", "extern", "externals",
-    "_externals", "_extern", "site-packages",
+    "_vendor", "vendor", "_vendored", "vendored", "third_party", "thirdparty", "thirdparty_files", "extern",
+    "externals", "_externals", "_extern", "site-packages",
 })  # fmt: skip
 _TEST_FOLDERS = frozenset({"test", "tests", "testing", "idle_test", "_tests"})
 

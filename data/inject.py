@@ -23,7 +23,7 @@ SHUFFLE_BUFFER = 6000
 
 
 def examples(files: Iterable[CodeFile], recipe: Recipe, injector: Injector, seen: Seen, each: int) -> Iterator[Example]:
-    """Examples of all functions that are no duplicates: `each` of a function, several times that of algorithmic ones."""
+    """Examples of all functions that are no duplicates: `each` of one, several times that of algorithmic ones."""
     draw = random.Random(f"{recipe.seed}:inject")
     ordered = list(files)
     draw.shuffle(ordered)
@@ -47,14 +47,15 @@ def mixed(found: Iterable[Example], draw: random.Random) -> Iterator[Example]:
 
 
 def write_training(
-    found: Iterable[Example], encoder: LineEncoder, folder: Path, recipe: Recipe, *, shard: int = 15_000
+    found: Iterable[Example], encoder: LineEncoder, folder: Path, recipe: Recipe, *, shard: int = 15_000, number: int = 0
 ) -> Iterator[tuple[str, dict[str, int]]]:
-    """Write `repair-000` … of `shard` examples each until the recipe's number is reached; yields each one's counts."""
+    """Write `repair-000` … of `shard` examples each, until the recipe's number is reached; yields each one's counts.
+
+    `number` is that of the first shard.
+    """
     held: list[Example] = []
-    number = total = 0
-    for example in mixed(found, random.Random(f"{recipe.seed}:mixed")):
+    for total, example in enumerate(mixed(found, random.Random(f"{recipe.seed}:mixed")), 1):
         held.append(example)
-        total += 1
         if len(held) >= shard or total >= recipe.examples:
             name = f"repair-{number:03d}"
             yield name, write_packed(folder, name, (encode_example(e, encoder) for e in held), recipe.row)

@@ -69,7 +69,7 @@ def _blocks(left: Sequence[str], right: Sequence[str]) -> Iterator[Block]:
 
 def _readable(block: Block, fixed: Sequence[str], ends: bool) -> bool:
     """Whether a hunk can say it: an empty text means deletion, and a deleted last line would leave its newline."""
-    a, b, c, d = block
+    a, _, c, d = block
     if fixed[c:d] == [""]:
         return False
     return c < d or ends or a == 0

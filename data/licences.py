@@ -55,7 +55,8 @@ _NAMES = {
 _TOKEN = re.compile(r"\(|\)|[A-Za-z0-9.+:-]+")
 _COPYLEFT = re.compile(
     r"\b(?:A?GPL|LGPL|GNU (?:Lesser |Library |Affero )?General Public|Mozilla Public License|MPL[ -]?[12]|"
-    r"European Union Public|Eclipse Public License|CDDL|Creative Commons Attribution.{0,20}(?:ShareAlike|NonCommercial))",
+    r"European Union Public|Eclipse Public License|CDDL|"
+    r"Creative Commons Attribution.{0,20}(?:ShareAlike|NonCommercial))",
     re.IGNORECASE,
 )
 

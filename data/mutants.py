@@ -28,6 +28,7 @@ from repair.windows import context_lines
 LEAST_LINES = 4
 MOST_LINES = 60
 ATTEMPTS = 6
+HEAD_LINES = 60  # where imports are looked for; all lines would be cut again for each function
 _DOCTEST = re.compile(r"^[ \t]*>>> (?P<call>[^\n=]+)\n[ \t]*(?P<want>[-\d\[({'\"TFN][^\n]*)$", re.MULTILINE)
 _CLEAN = "clean"
 
@@ -102,6 +103,7 @@ def units(file: CodeFile, draw: random.Random) -> Iterator[Unit]:
     text = condense(file.text if file.text.endswith("\n") else f"{file.text}\n", draw)
     source = Source(file.path, text, "python")
     found = functions(source)
+    head = Source(file.path, "\n".join(text.split("\n", HEAD_LINES)[:HEAD_LINES]), "python")
     for function in found:
         if function.nested or not LEAST_LINES <= function.last_line - function.first_line + 1 <= MOST_LINES:
             continue
@@ -109,7 +111,7 @@ def units(file: CodeFile, draw: random.Random) -> Iterator[Unit]:
         own = span.of(text)
         if not own.endswith("\n") or "\r" in own:
             continue
-        context = context_lines(source, function, found)
+        context = context_lines(head, function, found)
         yield Unit(file.package, source, function, span.start, own, context, _test_of(file.text, function.name))
 
 
@@ -164,13 +166,11 @@ def _apart(one: Mutation, other: Mutation) -> bool:
 
 def broken(unit: Unit, faults: Sequence[Mutation]) -> str:
     """The function's text with the faults in it. Raises PatchError when they overlap."""
-    edits = tuple(
-        Edit(Span(m.edit.span.start - unit.start, m.edit.span.end - unit.start), m.edit.text) for m in faults
-    )
+    edits = tuple(Edit(Span(m.edit.span.start - unit.start, m.edit.span.end - unit.start), m.edit.text) for m in faults)
     return FilePatch(unit.source.path, edits).apply(unit.text)
 
 
-def _evidence(unit: Unit, text: str, hunks: Sequence[Hunk], faults: Sequence[Mutation], draw: random.Random) -> Failure | None:
+def _evidence(text: str, hunks: Sequence[Hunk], faults: Sequence[Mutation], draw: random.Random) -> Failure | None:
     lines = text.removesuffix("\n").split("\n")
     if not hunks:
         return unrelated(lines, draw)
@@ -204,7 +204,7 @@ def example(unit: Unit, faults: Sequence[Mutation], draw: random.Random) -> Exam
         return None
     if bool(hunks) != bool(faults) or (len(faults) > 1 and not parses_alone(text)):  # one alone was checked when drawn
         return None
-    seen = _evidence(unit, text, hunks, faults, draw)
+    seen = _evidence(text, hunks, faults, draw)
     if seen is None:
         return None
     shift = draw.randrange(LINE_TOKENS)
@@ -236,7 +236,9 @@ class Injector:
 
     def examples(self, unit: Unit, count: int) -> Iterator[Example]:
         """Up to `count` different examples of one function, a clean one where the share of those is behind."""
-        draw = random.Random(f"{self.seed}:{unit.package}:{unit.source.path}:{unit.function.qualified_name}:{unit.start}")
+        draw = random.Random(
+            f"{self.seed}:{unit.package}:{unit.source.path}:{unit.function.qualified_name}:{unit.start}"
+        )
         places = sites(unit.source, Span(unit.start, unit.start + len(unit.text)))
         texts: set[tuple[str, ...]] = set()
         for _ in range(count):

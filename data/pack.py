@@ -69,7 +69,7 @@ class _Row:
 
 
 def pack(examples: Iterable[Encoded], length: int) -> Iterator[list[Encoded]]:
-    """Groups of examples of at most `length` tokens together (best fit among a few open rows); longer ones are left out."""
+    """Groups of examples of at most `length` tokens, best fit among a few open rows; longer examples are left out."""
     rows: list[_Row] = []
     for example in examples:
         if len(example) > length:

@@ -107,8 +107,10 @@ def document(window: Window, draw: random.Random, *, plain: bool) -> list[Piece]
 
 
 def shuffled_windows(files: Iterable[CodeFile], recipe: Recipe, seen: Seen) -> Iterator[Window]:
-    """Windows that are no duplicates, those of algorithmic files several times; files in an order drawn from the
-    seed, then windows mixed within a buffer, so that the first ones come before everything was read.
+    """Windows that are no duplicates, those of algorithmic files several times.
+
+    Files come in an order drawn from the seed, then windows are mixed within a buffer, so that the first ones
+    come before everything was read.
     """
     draw = random.Random(f"{recipe.seed}:windows")
     ordered = list(files)

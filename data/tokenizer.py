@@ -22,6 +22,7 @@ SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
     r"\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_REMEMBERED = 100_000  # lines
 _INDENTS = (2, 4, 8, 12, 16, 20, 24)
 
 
@@ -30,6 +31,7 @@ class LineEncoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         tokenizer.encode_special_tokens = True
+        self._known: dict[str, list[int]] = {}  # lines recur: mutants of a function differ in one
         self._tokenizer = tokenizer
         self._specials = {token: tokenizer.token_to_id(token) for token in SPECIALS}
         if self._specials != {token: n for n, token in enumerate(SPECIALS)}:
@@ -55,7 +57,15 @@ class LineEncoder:
 
     def encode_lines(self, lines: Sequence[str]) -> Sequence[Sequence[int]]:
         """Ids of each line, encoded apart from the others."""
-        return [e.ids for e in self._tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)]
+        known = self._known
+        new = [line for line in dict.fromkeys(lines) if line not in known]
+        if len(known) > _REMEMBERED:
+            known.clear()
+            new = list(dict.fromkeys(lines))
+        if new:
+            encodings = self._tokenizer.encode_batch_fast(new, add_special_tokens=False)
+            known.update(zip(new, (e.ids for e in encodings), strict=True))
+        return [known[line] for line in lines]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens left out."""

@@ -43,7 +43,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    """One file that passed every filter: decoded `text` with "\\n" line ends."""
+    """One file that passed every filter: decoded `text`, lines end with a line feed."""
 
     package: str
     path: str

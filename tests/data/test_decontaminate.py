@@ -62,13 +62,18 @@ def test_names_do_not_matter_and_operators_do():
 
 def test_docstrings_decorators_and_annotations_do_not_matter():
     other = SAMPLE.replace('"""Rotate."""', '"""Turn it\n\n    around."""').replace("@property", "@cached")
-    other = other.replace("rotate(values, steps", "rotate(values: list, steps: int").replace("**extra)", "**extra) -> list")
+    other = other.replace("rotate(values, steps", "rotate(values: list, steps: int").replace(
+        "**extra)", "**extra) -> list"
+    )
     assert dict(marks(other)) == KNOWN
 
 
 def test_a_planted_renamed_copy_is_cut_out_and_the_rest_stays():
     forbidden = Forbidden.build([], [SAMPLE])
-    planted = "import sys\n\n\ndef kept(a):\n    return a + 1\n\n\n" + RENAMED[RENAMED.index("def turn") : RENAMED.index("class Box")]
+    planted = (
+        "import sys\n\n\ndef kept(a):\n    return a + 1\n\n\n"
+        + RENAMED[RENAMED.index("def turn") : RENAMED.index("class Box")]
+    )
     left, dropped = clean("m.py", planted, forbidden)
     assert [(d.name, d.first) for d in dropped] == [("turn", 8)]
     assert "def kept" in left and "def turn" not in left
@@ -85,7 +90,11 @@ def test_marks_alone_are_enough():
 def test_a_run_of_thirteen_tokens_is_enough():
     suite = "def f(alpha, beta, gamma):\n    delta = alpha + beta * gamma - omega\n    return delta - alpha\n"
     forbidden = Forbidden.build([], [suite])
-    text = "def g(x):\n    print(x)\n    delta = alpha + beta * gamma - omega\n    return delta - alpha\n\n\ndef h(x):\n    return x\n"
+    text = (
+        "def g(x):\n    print(x)\n"
+        + "    delta = alpha + beta * gamma - omega\n    return delta - alpha\n"
+        + "\n\ndef h(x):\n    return x\n"
+    )
     left, dropped = clean("m.py", text, forbidden)
     assert [d.reason for d in dropped] == ["13 tokens of a suite"]
     assert "def h" in left
@@ -126,4 +135,6 @@ def test_suites_give_all_their_code(tmp_path):
 
 
 def test_marks_have_the_form_of_the_list():
-    assert all(re.fullmatch("[0-9a-f]{16}", m) and len(m) == len(hashlib.sha256().hexdigest()) // 4 for _, m in marks(SAMPLE))
+    assert all(
+        re.fullmatch("[0-9a-f]{16}", m) and len(m) == len(hashlib.sha256().hexdigest()) // 4 for _, m in marks(SAMPLE)
+    )

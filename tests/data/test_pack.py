@@ -55,8 +55,13 @@ def test_packing_keeps_all_that_fits_once():
 
 
 def test_shards_hold_examples_side_by_side(tmp_path):
-    examples = [Encoded(np.array([7, 8], np.uint16), np.array([0, 3], np.uint8)), Encoded(np.array([9], np.uint16), np.array([30], np.uint8))]
+    examples = [
+        Encoded(np.array([7, 8], np.uint16), np.array([0, 3], np.uint8)),
+        Encoded(np.array([9], np.uint16), np.array([30], np.uint8)),
+    ]
     counts = write_packed(tmp_path, "repair-000", examples, 4)
     assert counts == {"rows": 1, "tokens": 3, "examples": 2}
-    loaded = {k: np.load(tmp_path / f"repair-000.{k}.npy", mmap_mode="r").tolist() for k in ("ids", "weights", "segments")}
+    loaded = {
+        k: np.load(tmp_path / f"repair-000.{k}.npy", mmap_mode="r").tolist() for k in ("ids", "weights", "segments")
+    }
     assert loaded == {"ids": [[7, 8, 9, 0]], "weights": [[0, 3, 30, 0]], "segments": [[1, 1, 2, 0]]}

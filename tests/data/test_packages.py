@@ -52,7 +52,11 @@ def test_expressions_need_a_way_through_the_allow_list(expression, allowed):
     [
         (["License :: OSI Approved :: MIT License"], "", True),
         (["License :: OSI Approved", "License :: OSI Approved :: BSD License"], "Copyright 2018 me, all rights", True),
-        (["License :: OSI Approved :: MIT License", "License :: OSI Approved :: GNU General Public License (GPL)"], "", False),
+        (
+            ["License :: OSI Approved :: MIT License", "License :: OSI Approved :: GNU General Public License (GPL)"],
+            "",
+            False,
+        ),
         ([], "Apache License, Version 2.0", True),
         ([], "Copyright 2018 me, all rights reserved", False),
         (["Programming Language :: Python"], "", False),

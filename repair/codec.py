@@ -35,7 +35,13 @@ KINDS: Mapping[str, type[object]] = {
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 _T = TypeVar("_T")
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", type(None): "null"}
+_NAMES: Mapping[type[object], str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 def dumps(value: object) -> str:

@@ -25,7 +25,7 @@ MAX_EVIDENCE = 200
 _HEADLINE = 300
 
 # A line without any of these begins nothing that a reader knows: most lines of a log are passed over here.
-_PROMISING = re.compile(r"[:●_]|\bat |not ok|FAIL|ERROR|Err|Exc|Interrupt|[A-Z]\d")
+_PROMISING = re.compile(r"[:●_\"]|\bat |not ok|FAIL|ERROR|Err|Exc|Interrupt|[A-Z]\d")
 
 _Reader = Callable[[Sequence[str], int], tuple[tuple[Evidence, ...], int] | None]
 _READERS: tuple[_Reader, ...] = (

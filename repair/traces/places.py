@@ -53,13 +53,17 @@ def affinity(printed: str, path: str) -> int:
 
 def in_library(frame: Frame) -> bool:
     """Whether a frame lies in a runtime or an installed package by its looks."""
-    function = frame.function.rpartition("/")[2]  # java.base/java.util.ArrayList.get
-    return bool(_LIBRARY.search(plain_path(frame.path))) or function.startswith(_JVM)
+    return bool(_LIBRARY.search(plain_path(frame.path))) or _of_jvm(frame)
+
+
+def _of_jvm(frame: Frame) -> bool:
+    """Java prints a file's bare name, so that only the class tells whose it is."""
+    return frame.function.rpartition("/")[2].startswith(_JVM)  # java.base/java.util.ArrayList.get
 
 
 def owner(frame: Frame, paths: Sequence[str]) -> str | None:
     """Which of our paths a frame lies in, None when none fits, or when two fit equally well."""
-    if in_library(frame) and not any(p == plain_path(frame.path) for p in paths):
+    if in_library(frame) and (plain_path(frame.path) not in paths or _of_jvm(frame)):
         return None
     ranked = sorted(((affinity(frame.path, p), p) for p in paths), reverse=True)
     if not ranked or ranked[0][0] == 0 or (len(ranked) > 1 and ranked[1][0] == ranked[0][0]):

@@ -13,7 +13,7 @@ from repair.defects import Frame
 
 MAX_LINE = 1_000  # characters of a line that are looked at
 MAX_MESSAGE_LINES = 12
-HEAD_LINES, TAIL_LINES = 4_000, 12_000  # of a longer text; the error stands at the end, what ran at the beginning
+HEAD_LINES, TAIL_LINES = 2_000, 8_000  # of a longer text; the error stands at the end, what ran at the beginning
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\)|[@-Z\\^_])")
 # Names of errors as classes are named by convention in Python, JavaScript and Java.

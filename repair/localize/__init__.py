@@ -36,7 +36,7 @@ class Weights:
     frame_decay: float = 0.5  # times this for each level further out
     traced_function: float = 0.7  # another line of a function that the traceback passes through
     named_function: float = 0.5  # a line of a function that the test or the message names
-    header: float = -1.0  # a function's header, where the body's coverage has to speak for it
+    unrecorded: float = -1.0  # a function's header or a bare else: another line's coverage speaks for it
     executed: float = 1.0  # w4, times the share of failing tests that ran the line
     surprisal: float = 1.0  # w5, times the surprisal drop in nats
     syntax_error: float = 5.0  # where the language stops to understand; half of it one line above
@@ -145,8 +145,8 @@ def _coverage_score(facts: _Facts, line: int, weights: Weights) -> tuple[float, 
     passing = spectrum.executed_passing.get((facts.path, at), 0)
     ochiai = spectrum.ochiai(facts.path, at)
     score = weights.ochiai * log(weights.ochiai_floor + ochiai) + weights.executed * failing / spectrum.failing
-    if at != line and line in facts.terrain.header_of:
-        score += weights.header
+    if at != line and facts.terrain.ground[line] is Ground.STATEMENT:
+        score += weights.unrecorded
     if not failing:
         return score, []
     ran = f"executed by {failing} of {spectrum.failing} failing"

@@ -54,7 +54,7 @@ def collect_package(package: Package, folder: Path, recipe: Recipe, forbidden: F
     if summary_path.exists():
         earlier = json.loads(summary_path.read_text("utf-8"))
         if earlier.get("key") == key:
-            return earlier
+            return earlier | {"held_out": package.name in recipe.held_out}
     tally = Tally()
     dropped: list[Dropped] = []
     rows: list[dict[str, object]] = []

@@ -47,7 +47,13 @@ def mixed(found: Iterable[Example], draw: random.Random) -> Iterator[Example]:
 
 
 def write_training(
-    found: Iterable[Example], encoder: LineEncoder, folder: Path, recipe: Recipe, *, shard: int = 15_000, number: int = 0
+    found: Iterable[Example],
+    encoder: LineEncoder,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    shard: int = 15_000,
+    number: int = 0,
 ) -> Iterator[tuple[str, dict[str, int]]]:
     """Write `repair-000` … of `shard` examples each, until the recipe's number is reached; yields each one's counts.
 

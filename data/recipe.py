@@ -39,6 +39,7 @@ class Recipe:
     pretrain_tokens: int = 30_000_000
     plain_share: float = 0.05  # of the pre-training documents: plain text with newlines instead of line tokens
     examples: int = 150_000  # injected training examples
+    each: int = 2  # examples of one function
     held_out_examples: int = 2_500
     clean_share: float = 0.18  # examples without a fault
     second_share: float = 0.07  # faulty examples with a second fault

@@ -1,0 +1,176 @@
+"""Build a whole corpus: packages to cleaned files, vocabulary, pre-training streams, repair rows, manifest.
+
+Every stage writes whole files and then its summary `stages/NAME.json` under a key of all that it depends on;
+a later run with the same key skips it, so that a killed build goes on and ends in the same bytes.
+Composes the other modules; owns no filter, format or draw of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from data.collect import collect_package, collected
+from data.decontaminate import Forbidden
+from data.dedup import Seen
+from data.inject import examples, write_held_out, write_training
+from data.manifest import card, manifest, write_manifest
+from data.mutants import Injector
+from data.pack import encode_example, write_packed
+from data.pretrain import shuffled_windows, token_stream, write_shards
+from data.recipe import Recipe
+from data.sources.packages import Package, read_packages, standard_library
+from data.store import write_text
+from data.tokenizer import LineEncoder, bytes_per_token, train_tokenizer
+from repair.errors import InputError
+
+PRETRAIN_SHARD = 5_000_000  # tokens
+VALIDATION_TOKENS = 400_000
+HELD_OUT_EACH = 2  # examples of each held-out function
+Counts = dict[str, object]
+Report = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What decontamination works against: a list of marks and suites in our format, both by path."""
+
+    marks: Path
+    suites: tuple[Path, ...] = ()
+
+
+@dataclass(slots=True)
+class Build:
+    """One build: where it writes, what it follows, what it has learned so far."""
+
+    out: Path
+    recipe: Recipe
+    report: Report
+    packages: list[Mapping[str, object]] = field(default_factory=list[Mapping[str, object]])
+    stages: dict[str, Counts] = field(default_factory=dict[str, Counts])
+
+    def names(self, *, held_out: bool) -> list[str]:
+        """The usable packages for training, or those held out."""
+        return [str(p["name"]) for p in self.packages if p["accepted"] and bool(p["held_out"]) is held_out]
+
+    def key(self, *parts: str) -> str:
+        """A hash of the collected files, the recipe and the stages before."""
+        known = [self.recipe.digest(), *(str(p["key"]) for p in self.packages), *parts]
+        return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
+
+    def stage(self, name: str, make: Callable[[], Counts]) -> None:
+        """Run a stage unless an earlier build finished it with the same key."""
+        path = self.out / "stages" / f"{name}.json"
+        key = self.key(name)
+        if path.exists():
+            earlier = json.loads(path.read_text("utf-8"))
+            if earlier["key"] == key:
+                self.stages[name] = earlier["counts"]
+                self.report(name, "kept from an earlier build")
+                return
+        counts = make()
+        write_text(path, json.dumps({"key": key, "counts": counts}, sort_keys=True, indent=1) + "\n")
+        self.stages[name] = counts
+        self.report(name, json.dumps(counts, sort_keys=True))
+
+
+def _collect(build: Build, packages: Sequence[Package], forbidden: Forbidden) -> None:
+    for package in packages:
+        summary = collect_package(package, build.out / "files", build.recipe, forbidden)
+        build.packages.append(summary)
+        build.report("collect", f"{package.name} {package.version}: {summary['reason'] or summary['bytes']}")
+    if not build.names(held_out=False):
+        raise InputError("no package is left for training: all were refused or are held out", field="wheels")
+
+
+def _vocabulary(build: Build) -> Counts:
+    names = build.names(held_out=False)
+    share = max(1, build.recipe.sample // len(names))
+    texts: list[str] = []
+    for name in names:
+        size = 0
+        for file in collected(build.out / "files", [name]):
+            if size >= share:
+                break
+            texts.append(file.text)
+            size += len(file.text)
+    tokenizer = train_tokenizer(texts, build.recipe.vocabulary)
+    write_text(build.out / "tokenizer.json", tokenizer.to_str(pretty=True) + "\n")
+    held_out = islice((f.text for f in collected(build.out / "files", build.names(held_out=True))), 200)
+    rate = bytes_per_token(LineEncoder(tokenizer), held_out)
+    return {"vocabulary": tokenizer.get_vocab_size(), "held_out_bytes_per_token": round(rate, 3)}
+
+
+def _pretrain(build: Build, encoder: LineEncoder) -> Counts:
+    counts: Counts = {}
+    for held_out, name, tokens in (
+        (False, "pretrain", build.recipe.pretrain_tokens),
+        (True, "valid-pretrain", VALIDATION_TOKENS),
+    ):
+        seen = Seen()
+        files = collected(build.out / "files", build.names(held_out=held_out))
+        stream = token_stream(shuffled_windows(files, build.recipe, seen), encoder, build.recipe)
+        written = write_shards(stream, build.out, name, tokens=tokens, shard=PRETRAIN_SHARD)
+        counts[name] = {"shards": len(written), "tokens": sum(size for _, size in written), **seen.left_out}
+    return counts
+
+
+def _injector(build: Build, shift: int) -> Injector:
+    recipe = build.recipe
+    return Injector(recipe.seed + shift, recipe.clean_share, recipe.second_share)
+
+
+def _repair(build: Build, encoder: LineEncoder) -> Counts:
+    injector, seen = _injector(build, 0), Seen()
+    files = collected(build.out / "files", build.names(held_out=False))
+    found = examples(files, build.recipe, injector, seen, build.recipe.each)
+    total = {"shards": 0, "rows": 0, "tokens": 0, "examples": 0}
+    for name, counts in write_training(found, encoder, build.out, build.recipe):
+        build.report("repair", f"{name}: {counts['examples']} examples")
+        total = {key: value + counts.get(key, 1) for key, value in total.items()}
+    classes = dict(sorted(injector.quota.drawn.items()))
+    share = round(injector.clean / max(1, injector.made), 4)
+    return {**total, **seen.left_out, "classes_drawn": classes, "clean_share": share}
+
+
+def _held_out(build: Build, encoder: LineEncoder) -> Counts:
+    injector, seen = _injector(build, 1), Seen()
+    files = collected(build.out / "files", build.names(held_out=True))
+    found = list(examples(files, build.recipe, injector, seen, HELD_OUT_EACH))
+    classes = write_held_out(found, build.out / "heldout.jsonl", build.recipe)
+    rows = (encode_example(example, encoder) for example in found[::4])
+    packed = write_packed(build.out, "valid-repair-000", rows, build.recipe.row)
+    return {"classes": dict(sorted(classes.items())), "validation": packed}
+
+
+def _silent(stage: str, text: str) -> None:
+    del stage, text
+
+
+def build_corpus(
+    wheels: Path, out: Path, recipe: Recipe, guard: Guard, *, report: Report = _silent
+) -> dict[str, object]:
+    """Build everything under `out` from a folder of wheels; gives back the manifest, also in `manifest.json`.
+
+    Decontamination against `guard` cannot be left out. Deterministic: same wheels, interpreter and recipe, same
+    bytes. Raises InputError (no usable wheel, unreadable guard, nothing to write to) and SuiteError.
+    """
+    packages = [*read_packages(wheels), *([standard_library()] if recipe.stdlib else [])]
+    forbidden = Forbidden.read(guard.marks, guard.suites)
+    build = Build(out, recipe, report)
+    _collect(build, packages, forbidden)
+    build.stage("vocabulary", lambda: _vocabulary(build))
+    encoder = LineEncoder.read(out / "tokenizer.json")
+    build.stage("pretrain", lambda: _pretrain(build, encoder))
+    if build.names(held_out=True):
+        build.stage("held-out", lambda: _held_out(build, encoder))
+    build.stage("repair", lambda: _repair(build, encoder))
+    against = {"marks": len(forbidden.marks), "runs of 13 tokens": len(forbidden.grams), "suites": len(guard.suites)}
+    values = manifest(recipe, build.packages, build.stages, against)
+    write_manifest(out / "manifest.json", values)
+    write_text(out / "DATA.md", card(values))
+    return values

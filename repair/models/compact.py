@@ -25,6 +25,7 @@ from repair.views import Hunk, View
 _LINES = 12  # where to enumerate; more lines than that are beyond what a failing test leaves open
 _ALTERNATIVES = 12  # per position
 _ROWS = 96  # decoded together
+_LONGER = 32  # tokens that one divergence may add to a line; a small model that loops would never stop
 _REJOIN = 0.7  # nats for a token that leads back to the original line: half as likely is likely enough
 _SPARE = 1.3  # seeds for each candidate wanted: some end in the same text, or in the original
 
@@ -135,7 +136,8 @@ class CompactFormat:
         grammar.original, grammar.pointer = trunk.tokens, at + 2
         done = grammar.accept(divergence.token)
         tokens = [*trunk.tokens[: at + 1], divergence.token]
-        return Row(tokens, divergence.node, start + divergence.before + divergence.gain, grammar, done=done)
+        longest = len(trunk.tokens) + _LONGER
+        return Row(tokens, divergence.node, start + divergence.before + divergence.gain, grammar, False, done, longest)
 
     def _samples(self, prefix: Prefix, trunks: Sequence[Trunk], view: View, count: int, seed: int) -> list[Row]:
         if not count or not trunks:

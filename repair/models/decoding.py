@@ -26,6 +26,8 @@ _NODES = 256  # per pass: enough to keep the matrix units busy, few enough for t
 _LARGE_VOCABULARY = 32_768
 _SOFTMAX_ROWS = 32  # 8,192 logits x 32 rows stay in the second-level cache
 _FIRST_CAPACITY = 256
+_COMPLETE = 8  # so many complete replies make one that is
+_HOPELESS = 12.0  # nats below their median not worth the time (it can only fall further)
 
 
 class GrowingLayer(CacheLayerMixin):
@@ -340,6 +342,7 @@ class Row:
     grammar: Grammar
     sampled: bool = False
     done: bool = False
+    longest: int = 1 << 30  # tokens; it is given up beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,10 +355,9 @@ class Choice:
 
 
 def grow(engine: Engine, tree: Tree, rows: Sequence[Row], choice: Choice) -> None:
-    """Continue all rows until each is complete or as long as allowed."""
+    """Continue all rows until each is complete, as long as allowed, or hopeless beside those that are complete."""
     limit = min(choice.max_tokens, tree.room())
-    active = [row for row in rows if not row.done and len(row.tokens) < limit]
-    while active:
+    while active := _growing(rows, limit):
         base = len(tree)
         logits = tree.extend([row.tokens[-1] for row in active], [row.node for row in active])
         likely = torch.log_softmax(logits, -1, dtype=torch.float32)
@@ -367,7 +369,12 @@ def grow(engine: Engine, tree: Tree, rows: Sequence[Row], choice: Choice) -> Non
             row.tokens.append(token)
             row.logprob += gain
             row.done = row.grammar.accept(token)
-        active = [row for row in active if not row.done and len(row.tokens) < limit]
+
+
+def _growing(rows: Sequence[Row], limit: int) -> list[Row]:
+    complete = sorted(row.logprob for row in rows if row.done)
+    floor = complete[len(complete) // 2] - _HOPELESS if len(complete) >= _COMPLETE else -math.inf
+    return [r for r in rows if not r.done and len(r.tokens) < min(limit, r.longest) and r.logprob > floor]
 
 
 def _choose(likely: Tensor, rows: Sequence[Row], choice: Choice) -> list[int]:

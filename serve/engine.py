@@ -62,9 +62,9 @@ class Engine:
     def _oracle(self, body: RepairIn, request: RepairRequest) -> AbstractContextManager[Oracle]:
         """What judges this request. Raises SandboxError when tests were sent and nothing isolates them."""
         if body.test is None:
-            return sent_oracle(request.sources, self._judging, None, {})
+            return sent_oracle(request, self._judging, None, {})
         try:
             self._judging.sandbox()
         except SandboxError as error:
             raise SandboxError(f"tests are refused, they would run without isolation: {error}") from error
-        return sent_oracle(request.sources, self._judging, body.test.command, body.test_files())
+        return sent_oracle(request, self._judging, body.test.command, body.test_files())

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -14,11 +14,10 @@ from repair.defects import RepairRequest
 from repair.model import Model
 from repair.oracle import Oracle
 from repair.oracles.parses import ParsesOracle
-from repair.oracles.tests import TestOracle
+from repair.oracles.tests import TEST_LIMITS, TestOracle
 from repair.pipeline import Event, Options, SuspectsFound, repair
-from repair.sandbox import Sandbox, Tier
+from repair.sandbox import Limits, Sandbox, Tier
 from repair.sandboxes.select import find_sandbox
-from repair.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +42,34 @@ def _sandbox(minimum: str, unsafe: bool) -> Sandbox:
     return find_sandbox(Tier(minimum), unsafe=unsafe)
 
 
-def project_oracle(root: Path, sources: tuple[Source, ...], judging: Judging, command: str | None) -> Oracle:
-    """An oracle for the project at `root`; without a command nothing is run. Raises SandboxError, OracleError."""
+def project_oracle(root: Path, request: RepairRequest, judging: Judging, command: str | None) -> Oracle:
+    """An oracle for the project at `root`; without a command nothing is run. Raises SandboxError."""
     if command is None:
-        return ParsesOracle(sources)
-    return TestOracle(root, sources, judging.sandbox(), command=command, python=judging.python)
+        return ParsesOracle(request.sources)
+    limits = _limits(request)
+    return TestOracle(root, request.sources, judging.sandbox(), command=command, python=judging.python, limits=limits)
+
+
+def _limits(request: RepairRequest) -> Limits:
+    """No single run of the tests may take longer than the whole repair."""
+    seconds = min(TEST_LIMITS.wall_seconds, request.budget.seconds)
+    return replace(TEST_LIMITS, wall_seconds=seconds, cpu_seconds=min(TEST_LIMITS.cpu_seconds, seconds))
 
 
 @contextmanager
 def sent_oracle(
-    sources: tuple[Source, ...], judging: Judging, command: str | None, tests: Mapping[str, bytes]
+    request: RepairRequest, judging: Judging, command: str | None, tests: Mapping[str, bytes]
 ) -> Iterator[Oracle]:
     """An oracle for files that came with a request; they lie on disk only while a sandbox needs them."""
     if command is None and not tests:
-        yield ParsesOracle(sources)
+        yield ParsesOracle(request.sources)
         return
     sandbox = judging.sandbox()
     with tempfile.TemporaryDirectory(prefix="emend-") as directory:
-        yield TestOracle(Path(directory), sources, sandbox, command=command, tests=tests, python=judging.python)
+        root, limits = Path(directory), _limits(request)
+        yield TestOracle(
+            root, request.sources, sandbox, command=command, tests=tests, python=judging.python, limits=limits
+        )
 
 
 def locate(request: RepairRequest, model: Model | None, oracle: Oracle) -> SuspectsFound:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from repair.diffs import render_diff
 
 from repair.defects import Budget, Defect, Location, RepairRequest
+from repair.diffs import render_diff
 from repair.edits import Patch, Span
 from repair.errors import InputError
 from repair.sources import Source

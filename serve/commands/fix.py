@@ -28,7 +28,7 @@ def run(given: Given, *, apply: bool, diff_only: bool, as_json: bool) -> int:
     if note := foreign_note(request):
         remarks.print(note, soft_wrap=True)
     judging = Judging(given.sandbox_minimum, given.unsafe_no_sandbox, given.python)
-    oracle = project_oracle(root, request.sources, judging, given.test)
+    oracle = project_oracle(root, request, judging, given.test)
     with progress("loading the model") as status:
         model = load_model(given.model, adapter=str(given.adapter) if given.adapter else None)
         if status:

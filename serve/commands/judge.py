@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from repair.diffs import diff_paths, parse_diff
-
 from repair.candidates import Candidate
+from repair.defects import RepairRequest
+from repair.diffs import diff_paths, parse_diff
 from repair.errors import InputError
 from repair.sources import read_source
 from repair.verdicts import Judgement, Verdict
@@ -23,7 +23,7 @@ def run(patch: Path, test: str, *, judging: Judging, as_json: bool) -> int:
     text = _read_patch(patch)
     sources = tuple(read_source(root, path) for path in diff_paths(text))
     parsed = parse_diff(text, {source.path: source for source in sources})
-    oracle = project_oracle(root, sources, judging, test)
+    oracle = project_oracle(root, RepairRequest(sources), judging, test)
     with progress("running the tests"), oracle.open() as bench:
         bench.baseline()
         judgement = bench.judge(Candidate(parsed, origin="given"), thorough=True)

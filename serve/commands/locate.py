@@ -18,7 +18,7 @@ def run(given: Given, *, as_json: bool) -> int:
     if note := foreign_note(request):
         stderr().print(note, soft_wrap=True)
     judging = Judging(given.sandbox_minimum, given.unsafe_no_sandbox, given.python)
-    oracle = project_oracle(root, request.sources, judging, given.test)
+    oracle = project_oracle(root, request, judging, given.test)
     with progress("reading the code"):
         model = load_model(given.model, adapter=str(given.adapter) if given.adapter else None)
         found = locate(request, model, oracle)

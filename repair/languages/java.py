@@ -73,6 +73,7 @@ def table() -> Language:
         raises=frozenset({"throw_statement"}),
         jumps=frozenset({"break_statement", "continue_statement"}),
         assignments=frozenset({"assignment_expression", "variable_declarator"}),
+        augmented=frozenset({"assignment_expression"}),
         collections=frozenset({"array_initializer"}),
         integers=frozenset({"decimal_integer_literal"}),
         floats=frozenset({"decimal_floating_point_literal"}),

@@ -4,9 +4,8 @@ Owns the neighbourhood of a program: which small changes there are and in what o
 Knows nothing of models, tests or files. `catalogue.py` lists the operators, `vocabulary.py` the words.
 """
 
-from repair.mutate.engine import Site, draw, faults, repairs, sites
+from repair.mutate.engine import Site, draw, faults, repairs, sites, syntax_faults
 from repair.mutate.mutation import BUG_CLASSES, MIX, Mutation
-from repair.mutate.syntax import syntax_faults, syntax_repairs
 
 __all__ = [
     "BUG_CLASSES",
@@ -18,5 +17,4 @@ __all__ = [
     "repairs",
     "sites",
     "syntax_faults",
-    "syntax_repairs",
 ]

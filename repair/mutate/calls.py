@@ -32,6 +32,11 @@ def _plain(context: Context, node: Node) -> bool:
     return node.kind not in context.table.spreads and node.kind not in context.table.keyword_arguments
 
 
+def is_place(context: Context, node: Node) -> bool:
+    """Whether the value of a node is read, or called."""
+    return context.is_value(node) or context.is_callee(node)
+
+
 def unwrap_call(context: Context, node: Node) -> Iterator[Change]:
     """`f(x)` becomes `x`."""
     if not context.is_value(node):

@@ -8,7 +8,7 @@ worth trying before the next one. Weights follow the frequency of the inverse ch
 from __future__ import annotations
 
 from repair.languages import Language
-from repair.mutate import calls, expressions, literals, names, statements
+from repair.mutate import calls, expressions, literals, names, statements, syntax
 from repair.mutate.mutation import Operator
 
 Kinds = frozenset[str]
@@ -140,55 +140,63 @@ def _else(t: Language) -> Kinds:
     return t.else_clauses
 
 
+def _headed(t: Language) -> Kinds:
+    return (t.statements | t.else_clauses) - t.blocks
+
+
 def _idle(t: Language) -> Kinds:
     return t.jumps | {"pass_statement"}
 
 
 FAULTS: tuple[Operator, ...] = (
-    Operator("variable", "variable", _identifiers, names.wrong_variable),
-    Operator("confusable-name", "name", _names, names.confusable_name),
-    Operator("member", "name", _names, names.member),
-    Operator("function", "name", _identifiers, names.callee),
-    Operator("keyword", "argument", _keywords, names.keyword_name),
-    Operator("unwrap-call", "unwrap", _calls, calls.unwrap_call),
-    Operator("drop-method", "unwrap", _calls, calls.drop_method),
-    Operator("drop-attribute", "unwrap", _members, calls.drop_member),
+    Operator("variable", "variable", _identifiers, names.wrong_variable, 1, names.is_free),
+    Operator("confusable-name", "name", _names, names.confusable_name, 2, names.is_named),
+    Operator("member", "name", _names, names.member, 3, names.is_member),
+    Operator("function", "name", _identifiers, names.callee, 2, names.is_called),
+    Operator("keyword", "argument", _keywords, names.keyword_name, 0.7),
+    Operator("unwrap-call", "unwrap", _calls, calls.unwrap_call, 2),
+    Operator("drop-method", "unwrap", _calls, calls.drop_method, 2, calls.is_place),
+    Operator("drop-attribute", "unwrap", _members, calls.drop_member, 1, calls.is_place),
     Operator("drop-subscript", "unwrap", _subscripts, calls.drop_subscript),
-    Operator("uncall", "unwrap", _calls, calls.uncall),
-    Operator("drop-argument", "argument", _arguments, calls.drop_argument),
-    Operator("swap-arguments", "argument", _arguments, calls.swap_arguments),
-    Operator("add-argument", "argument", _arguments, calls.add_one_argument),
-    Operator("drop-operand", "operand", _binaries, expressions.drop_operand),
+    Operator("uncall", "unwrap", _calls, calls.uncall, 1, calls.is_place),
+    Operator("drop-argument", "argument", _arguments, calls.drop_argument, 3),
+    Operator("swap-arguments", "argument", _arguments, calls.swap_arguments, 2),
+    Operator("add-argument", "argument", _arguments, calls.add_one_argument, 0.7),
+    Operator("drop-operand", "operand", _binaries, expressions.drop_operand, 1, expressions.is_arithmetic),
     Operator("swap-operands", "operand", _binaries, expressions.swap_operands),
     Operator("replace-operand", "operand", _binaries, expressions.replace_operand),
-    Operator("drop-conjunct", "condition", _binaries, expressions.drop_conjunct),
-    Operator("and-or", "condition", _binaries, expressions.and_or),
-    Operator("drop-not", "condition", _negations, expressions.drop_not),
+    Operator("drop-conjunct", "condition", _binaries, expressions.drop_conjunct, 1, expressions.is_logical),
+    Operator("and-or", "condition", _binaries, expressions.and_or, 1, expressions.is_logical),
+    Operator("drop-not", "condition", _negations, expressions.drop_not, 1, expressions.is_not),
     Operator("negate-condition", "condition", _conditions, expressions.negate_condition),
-    Operator("negate-operand", "condition", _binaries, expressions.negate_operand),
-    Operator("drop-comparison", "condition", _binaries, expressions.drop_comparison),
+    Operator("negate-operand", "condition", _binaries, expressions.negate_operand, 1, expressions.is_logical),
+    Operator("drop-comparison", "condition", _binaries, expressions.drop_comparison, 0.5, expressions.is_comparison),
     Operator("swap-arms", "condition", _ternaries, expressions.ternary),
-    Operator("delete-statement", "statement", _statements, statements.delete_statement),
+    Operator("delete-statement", "statement", _statements, statements.delete_statement, 3),
     Operator("delete-arm", "statement", _else, statements.delete_arm),
     Operator("unguard", "statement", _conditionals, statements.unguard),
-    Operator("integer", "integer", _integers, literals.integer),
-    Operator("shift-bound", "integer", _values, literals.shift_bound),
+    Operator("integer", "integer", _integers, literals.integer, 3),
+    Operator("shift-bound", "integer", _values, literals.shift_bound, 3, literals.is_bound),
     Operator("slice-bound", "integer", _slices, literals.slice_bound),
-    Operator("drop-sign", "integer", _negations, expressions.drop_sign),
-    Operator("decimal", "integer", _numbers, literals.decimal),
-    Operator("swap-elements", "element", _collections, calls.swap_arguments),
-    Operator("comparison", "comparison", _binaries, expressions.comparison),
-    Operator("arithmetic", "arithmetic", _binaries, expressions.arithmetic),
+    Operator("drop-sign", "integer", _negations, expressions.drop_sign, 0.5),
+    Operator("decimal", "integer", _numbers, literals.decimal, 0.5),
+    Operator("swap-elements", "element", _collections, calls.swap_arguments, 0.5),
+    Operator("comparison", "comparison", _binaries, expressions.comparison, 1, expressions.is_comparison),
+    Operator("arithmetic", "arithmetic", _binaries, expressions.arithmetic, 1, expressions.is_arithmetic),
     Operator("augmented", "arithmetic", _augmented, expressions.augmented),
     Operator("boolean", "literal", _booleans, literals.boolean),
     Operator("null", "literal", _nulls, literals.null),
     Operator("string", "literal", _strings, literals.string),
-    Operator("exception", "literal", _types, names.exception),
+    Operator("exception", "literal", _types, names.exception, 1, names.is_exception),
     Operator("drop-element", "element", _collections, calls.drop_element),
     Operator("returned", "element", _returns, literals.returned),
-    Operator("dedent", "layout", _statements, statements.dedent_statement),
-    Operator("indent", "layout", _statements, statements.indent_statement),
+    Operator("dedent", "layout", _statements, statements.dedent_statement, 1, statements.may_dedent),
+    Operator("indent", "layout", _statements, statements.indent_statement, 1, statements.may_indent),
     Operator("swap-statements", "layout", _statements, statements.swap_statements),
+    Operator("break-token", "syntax", _headed, syntax.break_token, 3),
+    Operator("break-operator", "syntax", _headed, syntax.break_operator),
+    Operator("break-keyword", "syntax", _headed, syntax.break_keyword),
+    Operator("break-indentation", "syntax", _headed, syntax.break_indentation),
 )
 
 REPAIRS: tuple[tuple[Operator, ...], ...] = (

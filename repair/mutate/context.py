@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from repair.languages import Language, Node, Tree
-from repair.languages.scopes import called_members, called_names, is_variable, local_names, members_near, receiver_members, unbound_names, visible_in
+from repair.languages.scopes import (
+    called_members,
+    called_names,
+    is_variable,
+    local_names,
+    members_near,
+    receiver_members,
+    unbound_names,
+    visible_in,
+)
 from repair.mutate.vocabulary import Vocabulary, vocabulary
 
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")

@@ -15,6 +15,7 @@ from repair.languages import Node, Tree, language, parse
 from repair.mutate.catalogue import FAULTS, REPAIRS
 from repair.mutate.context import Context
 from repair.mutate.mutation import BUG_CLASSES, MIX, Change, Mutation, Operator, as_mutation
+from repair.mutate.syntax import syntax_repairs
 from repair.mutate.validity import Validity
 from repair.sources import Source
 
@@ -40,14 +41,22 @@ class Site:
         return [as_mutation(self.operator, c) for c in changes if text[c[0] : c[1]] != c[2]]
 
     def draw(self, random: Random) -> Mutation | None:
-        """A random fault of this site that still parses, None when there is none."""
+        """A random valid fault of this site, None when there is none."""
         found = self.mutations()
         random.shuffle(found)
         return next((m for m in found[:4] if self.valid(m)), None)
 
+    def valid_mutations(self, seen: set[Change]) -> Iterator[Mutation]:
+        """The valid faults whose result is not in `seen` yet; adds them to it."""
+        for mutation in self.mutations():
+            key = _normal(self.context.tree.source.text, mutation)
+            if key not in seen and self.valid(mutation):
+                seen.add(key)
+                yield mutation
+
     def valid(self, mutation: Mutation) -> bool:
-        """Whether the text still parses afterwards, as the language's own parser sees it."""
-        return self.validity.keeps(mutation.edit)
+        """Whether the text still parses afterwards (for the class "syntax": does not), to the language's parser."""
+        return self.validity.keeps(mutation.edit) != (mutation.bug_class == "syntax")
 
 
 Dispatch = Mapping[str, tuple[Operator, ...]]
@@ -76,7 +85,6 @@ def sites(source: Source, span: Span | None = None) -> Mapping[str, Sequence[Sit
     """Where faults can be injected, by bug class: choose the class, then `choice(sites).draw(random)`.
 
     Walks the tree of the source, which is parsed once and remembered; `span` (a function's) limits the walk.
-    The class "syntax" is not among them: `syntax_faults` makes those.
     """
     tree = parse(source)
     context, validity = Context.of(tree), Validity(tree)
@@ -85,27 +93,18 @@ def sites(source: Source, span: Span | None = None) -> Mapping[str, Sequence[Sit
     for node in tree.within(span):
         if node.named:
             for operator in dispatch.get(node.kind, ()):
-                found.setdefault(operator.bug_class, []).append(Site(operator, node, context, validity))
+                if operator.applies is None or operator.applies(context, node):
+                    found.setdefault(operator.bug_class, []).append(Site(operator, node, context, validity))
     return found
 
 
 def _draw_of(several: Sequence[Site], random: Random, attempts: int) -> Mutation | None:
-    """A fault of one class: the operator by its weight, then the site; many sites turn out to have nothing."""
-    by_operator: dict[str, list[Site]] = {}
-    for site in several:
-        by_operator.setdefault(site.operator.name, []).append(site)
-    while by_operator and attempts > 0:
-        names = list(by_operator)
-        weights = [by_operator[n][0].operator.weight * len(by_operator[n]) ** 0.5 for n in names]
-        name = random.choices(names, weights)[0]
-        left = by_operator[name]
-        for _ in range(min(attempts, len(left))):
-            site = left.pop(random.randrange(len(left)))
-            found = site.draw(random)
-            if found is not None:
-                return found
-        attempts -= 8
-        del by_operator[name]
+    """A fault of one class, sites by the weight of their operators; some sites turn out to have nothing."""
+    weights = [site.operator.weight for site in several]
+    for site in random.choices(several, weights, k=min(attempts, 2 * len(several))):
+        found = site.draw(random)
+        if found is not None:
+            return found
     return None
 
 
@@ -114,7 +113,7 @@ def draw(
     random: Random,
     *,
     mix: Mapping[str, float] = MIX,
-    attempts: int = 32,
+    attempts: int = 16,
 ) -> Mutation | None:
     """A random valid fault of `sites`: the class by `mix` (default: that of real bugs), operator, then site.
 
@@ -131,18 +130,24 @@ def draw(
 
 
 def faults(source: Source, span: Span | None = None) -> Iterator[Mutation]:
-    """Every injected fault that still parses (and, last, those of class "syntax", which do not), each text once."""
-    from repair.mutate.syntax import syntax_faults
-
+    """Every injected fault, each text once. All parse, but those of the class "syntax", which never do."""
     seen: set[Change] = set()
     for several in sites(source, span).values():
         for site in several:
-            for mutation in site.mutations():
-                key = _normal(source.text, mutation)
-                if key not in seen and site.valid(mutation):
-                    seen.add(key)
-                    yield mutation
-    yield from syntax_faults(source, span)
+            yield from site.valid_mutations(seen)
+
+
+def syntax_faults(source: Source, span: Span | None = None) -> Iterator[Mutation]:
+    """Faults of the class "syntax" on the lines of statements that begin in `span`, each text once."""
+    tree = parse(source)
+    context, validity = Context.of(tree), Validity(tree)
+    dispatch = _fault_dispatch(tree.language.name)
+    seen: set[Change] = set()
+    for node in tree.nodes:
+        if node.named and (span is None or span.start <= node.start < span.end):
+            for operator in dispatch.get(node.kind, ()):
+                if operator.bug_class == "syntax":
+                    yield from Site(operator, node, context, validity).valid_mutations(seen)
 
 
 def _normal(text: str, mutation: Mutation) -> Change:
@@ -154,6 +159,17 @@ def _normal(text: str, mutation: Mutation) -> Change:
     while start < end and new and text[start] == new[0]:
         start += 1
         new = new[1:]
+    return _slid(text, start, end, new)
+
+
+def _slid(text: str, start: int, end: int, new: str) -> Change:
+    """A pure insertion or deletion moved to the front as far as the result stays the same."""
+    if start == end:
+        while start and new and text[start - 1] == new[-1]:
+            start, new = start - 1, new[-1] + new[:-1]
+        return start, start, new
+    while not new and start and text[start - 1] == text[end - 1]:
+        start, end = start - 1, end - 1
     return start, end, new
 
 
@@ -187,8 +203,6 @@ def repairs(source: Source, span: Span | None = None, *, lines: Collection[int] 
     `lines` (1-based) keeps edits that touch one of them (an insertion touches the line it stands in front of and
     the one before). Text that does not parse gets the syntax repairs first.
     """
-    from repair.mutate.syntax import syntax_repairs
-
     wanted = None if lines is None else frozenset(lines)
     seen: set[Change] = set()
     tree = parse(source)

@@ -33,6 +33,21 @@ def _token(context: Context, token: Node, own: str, other: str) -> Iterator[Chan
     yield token.start, token.end, text
 
 
+def is_arithmetic(context: Context, node: Node) -> bool:
+    """Whether a binary expression computes a number (or text)."""
+    return _is(context, node, context.table.arithmetic)
+
+
+def is_comparison(context: Context, node: Node) -> bool:
+    """Whether a binary expression compares."""
+    return _is(context, node, context.table.comparisons)
+
+
+def is_logical(context: Context, node: Node) -> bool:
+    """Whether a binary expression joins conditions."""
+    return _is(context, node, context.table.conjunctions)
+
+
 def comparison(context: Context, node: Node) -> Iterator[Change]:
     """Another comparison operator."""
     yield from _swap_tokens(context, node, dict(context.words.comparisons))
@@ -90,7 +105,7 @@ def and_or_chain(context: Context, node: Node) -> Iterator[Change]:
 
 def wrap_both(context: Context, node: Node) -> Iterator[Change]:
     """`a == b` becomes `f(a) == f(b)` or `a.m() == b.m()`."""
-    if not _is(context, node, context.table.comparisons):
+    if not is_comparison(context, node):
         return
     left, _, right = _parts(context, node)[:3]
     between = context.between(left.end, right.start)
@@ -125,7 +140,7 @@ def _exchanged(context: Context, node: Node, uses: list[Node], swap: dict[str, s
 
 def drop_conjunct(context: Context, node: Node) -> Iterator[Change]:
     """One side of `and` or `or` alone."""
-    if _is(context, node, context.table.conjunctions):
+    if is_logical(context, node):
         left, _, right = _parts(context, node)[:3]
         yield node.start, node.end, context.text(left)
         yield node.start, node.end, context.text(right)
@@ -133,7 +148,7 @@ def drop_conjunct(context: Context, node: Node) -> Iterator[Change]:
 
 def swap_conjuncts(context: Context, node: Node) -> Iterator[Change]:
     """The sides of `and` or `or` in the other order (short-circuit)."""
-    if _is(context, node, context.table.conjunctions):
+    if is_logical(context, node):
         yield from _swapped(context, node)
 
 
@@ -153,7 +168,7 @@ def swap_operands(context: Context, node: Node) -> Iterator[Change]:
 
 def drop_operand(context: Context, node: Node) -> Iterator[Change]:
     """One operand of an arithmetic expression alone."""
-    if _is(context, node, context.table.arithmetic):
+    if is_arithmetic(context, node):
         left, operator, right = _parts(context, node)[:3]
         if context.text(operator) == "%" and left.kind in context.table.strings:
             return
@@ -174,7 +189,7 @@ def replace_operand(context: Context, node: Node) -> Iterator[Change]:
 
 def drop_comparison(context: Context, node: Node) -> Iterator[Change]:
     """`a == b` becomes `a`; `a < b < c` becomes `a < b` or `b < c`."""
-    if not _is(context, node, context.table.comparisons):
+    if not is_comparison(context, node):
         return
     parts = _parts(context, node)
     if len(parts) > 3:
@@ -235,7 +250,7 @@ def negate_condition(context: Context, node: Node) -> Iterator[Change]:
 
 def negate_operand(context: Context, node: Node) -> Iterator[Change]:
     """`a and b` becomes `not a and b`."""
-    if not _is(context, node, context.table.conjunctions):
+    if not is_logical(context, node):
         return
     for side in _parts(context, node)[:3:2]:
         if side.kind in context.table.negations and is_not(context, side):
@@ -337,7 +352,7 @@ def add_operand(context: Context, node: Node) -> Iterator[Change]:
         return
     own = context.text(node)
     open_, close = ("(", ")") if context.operand(node) else ("", "")
-    if node.kind in context.table.binaries and _is(context, node, context.table.conjunctions):
+    if node.kind in context.table.binaries and is_logical(context, node):
         return
     for name in context.locals(node)[:8]:
         for sign in ("+", "-", "*"):
@@ -371,7 +386,11 @@ def _is_truth(context: Context, node: Node) -> bool:
         return False
     if parent.kind in table.parentheses and parent.parent is not None:
         parent = parent.parent
-    conditional = parent.kind in table.condition_owners or parent.kind in {"if_clause", *table.ternaries, *table.returns}
+    conditional = parent.kind in table.condition_owners or parent.kind in {
+        "if_clause",
+        *table.ternaries,
+        *table.returns,
+    }
     joined = parent.kind in table.binaries and _is(context, parent, table.conjunctions)
     return conditional or joined or parent.kind in table.negations
 

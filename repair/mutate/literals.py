@@ -124,14 +124,19 @@ def _compares(context: Context, node: Node) -> bool:
     return operators <= context.table.comparisons
 
 
-def shift_bound(context: Context, node: Node) -> Iterator[Change]:
-    """An index, bound or compared value, one more or one less."""
-    if not context.is_value(node) or node.kind in context.table.strings or not _bound(context, node):
-        return
+def is_bound(context: Context, node: Node) -> bool:
+    """Whether a value, no plain number, is an index, a bound or an operand of a comparison."""
+    if not _bound(context, node) or node.kind in context.table.strings or not context.is_value(node):
+        return False
     parent = node.parent
     if parent is not None and parent.kind in context.table.binaries and not _compares(context, parent):
-        return
-    if not _plain_number(context, node):
+        return False
+    return not _plain_number(context, node)
+
+
+def shift_bound(context: Context, node: Node) -> Iterator[Change]:
+    """An index, bound or compared value, one more or one less."""
+    if is_bound(context, node):
         yield from _shift(context, node, ("+", "-"))
 
 

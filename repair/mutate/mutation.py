@@ -50,6 +50,7 @@ class Operator:
     kinds: Callable[[Language], frozenset[str]]
     make: Callable[[Context, Node], Iterable[Change]]
     weight: float = 1.0
+    applies: Callable[[Context, Node], bool] | None = None  # a quick look: False where `make` has nothing to yield
 
 
 def as_mutation(operator: Operator, change: Change, weight: float = 1.0) -> Mutation:

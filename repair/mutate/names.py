@@ -27,6 +27,11 @@ def _alike(own: str, names: Iterable[str]) -> list[str]:
     return sorted(_others(names, own), key=likeness, reverse=True)
 
 
+def is_free(context: Context, node: Node) -> bool:
+    """Whether a node is a variable that may be exchanged."""
+    return not _frozen(context, node)
+
+
 def _frozen(context: Context, node: Node) -> bool:
     """A name that must stay: parameter, import, definition, or what a call calls."""
     if not context.is_variable(node) or context.is_callee(node):
@@ -65,7 +70,8 @@ def module_variable(context: Context, node: Node) -> Iterator[Change]:
             yield node.start, node.end, name
 
 
-def _member(context: Context, node: Node) -> bool:
+def is_member(context: Context, node: Node) -> bool:
+    """Whether a node is the name behind a dot."""
     table, parent = context.table, node.parent
     if parent is None or node.start == parent.start:
         return False
@@ -78,16 +84,26 @@ def _member(context: Context, node: Node) -> bool:
     return parent.kind in table.calls and node.field == "name" and parent.child("object") is not None
 
 
+def is_named(context: Context, node: Node) -> bool:
+    """Whether a node names an attribute, method or called function."""
+    return is_member(context, node) or is_called(context, node)
+
+
+def is_called(context: Context, node: Node) -> bool:
+    """Whether a node is the plain name of a called function."""
+    return node.kind in context.table.identifiers and (context.is_callee(node) or _callee_name(context, node))
+
+
 def confusable_name(context: Context, node: Node) -> Iterator[Change]:
     """The name's usual confusions (lower and upper, min and max, append and extend, ...)."""
-    if _member(context, node) or context.is_callee(node) or _callee_name(context, node):
+    if is_named(context, node):
         for name in context.words.confusable.get(context.text(node), ()):
             yield node.start, node.end, name
 
 
 def member(context: Context, node: Node) -> Iterator[Change]:
     """Another attribute or method that the file uses nearby."""
-    if _member(context, node):
+    if is_member(context, node):
         own = context.text(node)
         usual = context.words.confusable.get(own, ())
         parent = node.parent
@@ -110,7 +126,7 @@ def _callee_name(context: Context, node: Node) -> bool:
 
 def callee(context: Context, node: Node) -> Iterator[Change]:
     """Another function that the file calls, or the function around (recursion)."""
-    if node.kind not in context.table.identifiers or not (context.is_callee(node) or _callee_name(context, node)):
+    if not is_called(context, node):
         return
     own = context.text(node)
     usual = context.words.confusable.get(own, ())
@@ -163,6 +179,11 @@ def keyword_arguments(context: Context) -> tuple[str, ...]:
 def exception(context: Context, node: Node) -> Iterator[Change]:
     """Another exception class."""
     own = context.text(node)
-    if own in context.words.exceptions:
+    if is_exception(context, node):
         for name in _others(context.words.exceptions, own):
             yield node.start, node.end, name
+
+
+def is_exception(context: Context, node: Node) -> bool:
+    """Whether a name is that of a usual exception class."""
+    return context.text(node) in context.words.exceptions

@@ -136,15 +136,31 @@ def move_statement(context: Context, node: Node) -> Iterator[Change]:
                 yield start, own[1], text + context.between(start, own[0])
 
 
+def may_dedent(context: Context, node: Node) -> bool:
+    """Whether a statement is the last of several in a block of a compound statement."""
+    block = node.parent
+    if block is None or block.parent is None or block.kind not in context.words.blocks:
+        return False
+    if block.parent.kind in context.table.functions | context.table.classes:
+        return False
+    items = context.statements(block)
+    return len(items) > 1 and items[-1] is node
+
+
+def may_indent(context: Context, node: Node) -> bool:
+    """Whether the statement in front has a block."""
+    before = _sibling(context, node, -1)
+    return before is not None and any(c.kind in context.words.blocks for c in before.children)
+
+
 def dedent_statement(context: Context, node: Node) -> Iterator[Change]:
     """The last statement of a block moves behind it, one level out."""
     block = node.parent
-    if block is None or block.parent is None or not context.table.layout or not _movable(context, node):
+    if block is None or block.parent is None or not context.table.layout:
         return
-    items = context.statements(block)
+    if not may_dedent(context, node) or not _movable(context, node):
+        return
     owner = block.parent
-    if items[-1] is not node or len(items) < 2 or owner.kind in context.table.functions | context.table.classes:
-        return
     outer = context.indentation(owner)
     own = context.indentation(node)
     if len(outer) < len(own) and _ends_compound(context, block):

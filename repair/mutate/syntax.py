@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 
 from repair.edits import Edit, Span
-from repair.languages import Language, language, parse, parses
+from repair.languages import Language, Node, language, parses
 from repair.mutate.context import Context
-from repair.mutate.mutation import Mutation
+from repair.mutate.mutation import Change, Mutation
 from repair.mutate.vocabulary import Vocabulary, vocabulary
 from repair.sources import Source
 
@@ -24,57 +24,61 @@ def _mutation(line: Line, found: Found) -> Mutation:
     return Mutation(name, "syntax", Edit(Span(line[0] + start, line[0] + end), text), 20)
 
 
-def _drop_characters(text: str) -> Iterator[Found]:
-    for at, character in enumerate(text):
-        if character in "()[]{}:,'\";":
-            yield "drop-token", at, at + 1, ""
-    for match in re.finditer(r"==", text):
-        yield "assign-for-equal", match.start(), match.end(), "="
+def _at_first_line(context: Context, node: Node) -> tuple[int, str]:
+    start = context.line_start(node.start)
+    return start, context.between(start, context.line_end(node.start)).rstrip("\r\n")
 
 
-def _misspell(text: str, table: Language) -> Iterator[Found]:
+def _in_code(context: Context, offset: int) -> bool:
+    """Whether a character is neither inside of a string nor of a comment."""
+    at = context.tree.at(Span(offset, offset + 1))
+    hidden = context.table.strings | context.table.comments
+    while at is not None:
+        if at.kind in hidden:
+            return at.start == offset or at.end == offset + 1
+        at = at.parent
+    return True
+
+
+def break_token(context: Context, node: Node) -> Iterator[Change]:
+    """A bracket, colon, comma or quote of the line dropped or doubled."""
+    start, text = _at_first_line(context, node)
+    for at, character in enumerate(text, start):
+        if character in "()[]{}:,'\";" and _in_code(context, at):
+            yield at, at + 1, ""
+            if character not in "'\"":
+                yield at, at + 1, character * 2
+
+
+def break_operator(context: Context, node: Node) -> Iterator[Change]:
+    """`==` becomes `=`; an operator is dropped."""
+    start, text = _at_first_line(context, node)
+    for match in re.finditer(r"==|(?<= )[-+*/<>%](?= )", text):
+        if _in_code(context, start + match.start()):
+            yield start + match.start(), start + match.end(), "=" if match.group() == "==" else ""
+
+
+def break_keyword(context: Context, node: Node) -> Iterator[Change]:
+    """A keyword of the line misspelt."""
+    start, text = _at_first_line(context, node)
     for match in _WORD.finditer(text):
-        word = match.group()
-        if word in table.keywords and len(word) > 2:
-            yield "misspelt-keyword", match.start(), match.end(), word[0] + word[2] + word[1] + word[3:]
-            yield "misspelt-keyword", match.start(), match.end(), word[:-1]
+        word, at = match.group(), start + match.start()
+        if word in context.table.keywords and len(word) > 2 and _in_code(context, at):
+            yield at, at + len(word), word[0] + word[2] + word[1] + word[3:]
+            yield at, at + len(word), word[:-1]
+            yield at, at + len(word), word[0] + word[0] + word[1:]
 
 
-def _shift_line(text: str, table: Language) -> Iterator[Found]:
-    if table.layout and text.strip():
-        yield "shift-line", 0, 0, " "
-        if text.startswith(" "):
-            yield "shift-line", 0, 1, ""
-            indent = len(text) - len(text.lstrip())
-            yield "shift-line", 0, min(4, indent), ""
-        yield "shift-line", 0, 0, "    "
-
-
-def _lines(source: Source, span: Span | None) -> Iterator[Line]:
-    first, last = (1, source.line_count) if span is None else source.lines_of(span)
-    for number in range(first, last + 1):
-        yield source.line_span(number).start, source.line(number)
-
-
-def syntax_faults(source: Source, span: Span | None = None) -> Iterator[Mutation]:
-    """Faults after which the text does not parse any more, line by line. Each is checked."""
-    table = language(source.language)
-    if table.grammar is None:
-        return
-    context = Context.of(parse(source))
-    hidden = [n.span for n in context.tree.nodes if n.kind in table.strings | table.comments]
-    for line in _lines(source, span):
-        for found in (*_drop_characters(line[1]), *_misspell(line[1], table), *_shift_line(line[1], table)):
-            mutation = _mutation(line, found)
-            at = mutation.edit.span
-            inside = any(h.start < at.start and at.end < h.end for h in hidden)
-            if not inside and _breaks(source, mutation):
-                yield mutation
-
-
-def _breaks(source: Source, mutation: Mutation) -> bool:
-    at, text = mutation.edit.span, source.text
-    return parses(source.with_text(text[: at.start] + mutation.edit.text + text[at.end :])) is not None
+def break_indentation(context: Context, node: Node) -> Iterator[Change]:
+    """The line moved by a blank or by a level."""
+    start, text = _at_first_line(context, node)
+    indent = len(text) - len(text.lstrip())
+    if context.table.layout and text.strip():
+        yield start, start, " "
+        yield start, start, context.unit()
+        if indent:
+            yield start, start + 1, ""
+            yield start, start + min(len(context.unit()), indent), ""
 
 
 def _missing_colon(text: str, words: Vocabulary, table: Language) -> Iterator[Found]:

@@ -1,0 +1,108 @@
+import json
+
+import pytest
+from eval.measure import Conditions, Measurement, Status, fault_rank
+from eval.results import open_results, read_results
+from eval.stats import Share
+from eval.suites.rows import Case
+from eval.summary import summarize, summary_json, summary_lines
+from repair.edits import Span
+from repair.errors import InputError
+from repair.verdicts import Suspect
+
+CONDITIONS = Conditions(candidates=50, tier="A")
+ROWS = (
+    Measurement("right", Status.REPAIRED, correct=True, first_plausible=1, first_correct=1, fault_rank=1, wall_seconds=1),
+    Measurement("late", Status.REPAIRED, correct=True, first_plausible=3, first_correct=12, fault_rank=4, wall_seconds=3),
+    Measurement("wrong", Status.REPAIRED, correct=False, first_plausible=5, wall_seconds=2),
+    Measurement("who knows", Status.REPAIRED, correct=None, first_plausible=2),
+    Measurement("none", Status.NONE_FOUND, correct=False),
+    Measurement("bad row", Status.LEFT_OUT, reason="the buggy code passes the tests"),
+    Measurement("broken", Status.UNSCORED, reason="the sandbox broke"),
+)
+
+
+@pytest.fixture
+def summary():
+    return summarize("suite", "0" * 64, CONDITIONS, ROWS)
+
+
+def test_only_scored_cases_count(summary):
+    assert summary.total == 7
+    assert summary.plausible == Share(4, 5)
+    assert summary.correct == Share(2, 5)
+    assert summary.unknown == 1
+    assert summary.left_out == (("bad row", "the buggy code passes the tests"),)
+    assert summary.unscored == (("broken", "the sandbox broke"),)
+
+
+def test_overfitting_leaves_the_unknown_out(summary):
+    assert summary.overfitting == Share(1, 3)
+
+
+def test_ranks(summary):
+    assert dict(summary.correct_within) == {1: Share(1, 5), 10: Share(1, 5), 50: Share(2, 5), 100: Share(2, 5)}
+    assert dict(summary.located) == {1: Share(1, 5), 5: Share(2, 5)}
+    assert summary.first_plausible == 2.5
+
+
+def test_settings_and_intervals_are_always_told(summary):
+    lines = dict(summary_lines(summary))
+    assert "50 candidates" in lines["settings"]
+    assert "order model" in lines["settings"]
+    assert lines["plausible"] == "4 of 5 = 80.0 % [37.6, 96.4]"
+
+
+def test_json_has_intervals(summary):
+    told = json.loads(json.dumps(summary_json(summary)))
+    assert told["plausible"]["count"] == 4
+    assert len(told["correct_within"]["10"]["interval95"]) == 2
+    assert told["conditions"]["tier"] == "A"
+
+
+def test_results_are_read_again(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with open_results(path, CONDITIONS) as results:
+        for row in ROWS:
+            results.add("suite", row)
+    assert read_results(path, CONDITIONS) == {("suite", row.id): row for row in ROWS}
+
+
+def test_a_torn_last_line_is_measured_again(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with open_results(path, CONDITIONS) as results:
+        results.add("suite", ROWS[0])
+        results.add("suite", ROWS[1])
+    path.write_bytes(path.read_bytes()[:-20])
+    assert set(read_results(path, CONDITIONS)) == {("suite", "right")}
+    with open_results(path, CONDITIONS) as results:
+        results.add("suite", ROWS[1])
+    assert set(read_results(path, CONDITIONS)) == {("suite", "right"), ("suite", "late")}
+
+
+def test_results_of_other_settings_are_not_mixed(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with open_results(path, CONDITIONS) as results:
+        results.add("suite", ROWS[0])
+    with pytest.raises(InputError, match="measured with candidates 50, now it is 60"):
+        read_results(path, Conditions(candidates=60, tier="A"))
+
+
+def test_another_file_is_not_taken_for_results(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_text("hello\n")
+    with pytest.raises(InputError, match="line 1"):
+        read_results(path, CONDITIONS)
+
+
+def test_rank_of_the_fault():
+    case = Case("a", "python", "a\nb\nc\n", "pass", fixed_code="a\nB\nc\n")
+    suspects = tuple(Suspect("solution.py", Span(0, 1), line, 0.1) for line in (3, 2, 1))
+    assert fault_rank(case, suspects) == 2
+    assert fault_rank(case, suspects[:1]) is None
+    assert fault_rank(Case("a", "python", "a\n", "pass"), suspects) is None
+
+
+def test_missing_line_is_found_where_it_goes():
+    case = Case("a", "python", "a\nc\n", "pass", fixed_code="a\nb\nc\n")
+    assert fault_rank(case, (Suspect("solution.py", Span(0, 1), 2, 0.1),)) == 1

@@ -49,8 +49,9 @@ def _merge(edits: Iterable[Edit]) -> tuple[Edit, ...]:
             raise PatchError(f"edits overlap at offset {edit.span.start}", field="edits")
         if merged and edit.span.start == merged[-1].span.end:
             last = merged.pop()
-            edit = Edit(Span(last.span.start, edit.span.end), last.text + edit.text)
-        merged.append(edit)
+            merged.append(Edit(Span(last.span.start, edit.span.end), last.text + edit.text))
+        else:
+            merged.append(edit)
     return tuple(merged)
 
 
@@ -66,7 +67,8 @@ class FilePatch:
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.path).parts
-        if not parts or self.path.startswith("/") or ".." in parts or "\\" in self.path or "\0" in self.path:
+        spelled = "/".join(parts) == self.path  # one path, one spelling: not ./a, a//b or a/
+        if not spelled or not parts or parts[0] == "/" or ".." in parts or "\\" in self.path or "\0" in self.path:
             raise PatchError(f"{self.path!r} is not a relative path inside the project", field="path")
         object.__setattr__(self, "edits", _merge(self.edits))
 
@@ -133,7 +135,7 @@ class Patch:
 
 
 def file_patch_between(path: str, old: str, new: str) -> FilePatch:
-    """The edits of whole lines (split at "\\n" only) that lead from `old` to `new`."""
+    """The edits of whole lines (split at newline characters only) that lead from `old` to `new`."""
     before, after = old.split("\n"), new.split("\n")
     starts = [0]
     for line in before:

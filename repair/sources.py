@@ -1,12 +1,13 @@
-"""Source: one file's text with what is needed to write it back byte for byte; lines and offsets.
+r"""Source: one file's text with what is needed to write it back byte for byte; lines and offsets.
 
-Lines end at "\\n" only: `str.splitlines` also breaks at \\u2028, \\x0c and others, which git, editors and
-interpreters do not. A "\\r" before the "\\n" belongs to the terminator.
+Lines end at "\n" only: `str.splitlines` also breaks at \u2028, \x0c and others, which git, editors and
+interpreters do not. A "\r" before the "\n" belongs to the terminator.
 """
 
 from __future__ import annotations
 
 import io
+import stat
 import tokenize
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -28,6 +29,13 @@ _LANGUAGES = {
 def language_of(path: str) -> str:
     """The language that a file name's ending tells, "text" for one that we do not know."""
     return _LANGUAGES.get(PurePosixPath(path).suffix.lower(), "text")
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        return isinstance("".encode(name), bytes)
+    except (LookupError, ValueError, UnicodeError):
+        return False
 
 
 def _starts(text: str) -> tuple[int, ...]:
@@ -53,6 +61,8 @@ class Source:
     _line_starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.encoding != "utf-8" and not _is_text_encoding(self.encoding):
+            raise InputError(f"{self.path}: there is no text encoding {self.encoding!r}", field="encoding")
         if not self.language:
             object.__setattr__(self, "language", language_of(self.path))
         object.__setattr__(self, "_line_starts", _starts(self.text))
@@ -79,13 +89,15 @@ class Source:
         except UnicodeDecodeError as error:
             line = body.count(b"\n", 0, error.start) + 1
             raise InputError(f"{path}: line {line} is not {encoding} text ({error.reason})", field=path) from error
+        except (LookupError, UnicodeError) as error:  # a coding comment may name rot13, hex, idna, ...
+            raise InputError(f"{path}: cannot be read as {encoding} ({error})", field=path) from error
         return cls(path, text, language, encoding, bom)
 
     def to_bytes(self) -> bytes:
         """The file's content, byte for byte what `from_bytes` read."""
         try:
             return (_BOM if self.bom else b"") + self.text.encode(self.encoding)
-        except UnicodeEncodeError as error:
+        except UnicodeError as error:
             raise InputError(f"{self.path}: the text cannot be written as {self.encoding}", field=self.path) from error
 
     def with_text(self, text: str) -> Source:
@@ -94,7 +106,7 @@ class Source:
 
     @property
     def newline(self) -> str:
-        """The terminator of the first line, "\\n" where there is none."""
+        r"""The terminator of the first line, "\n" where there is none."""
         at = self.text.find("\n")
         return "\r\n" if at > 0 and self.text[at - 1] == "\r" else "\n"
 
@@ -146,12 +158,17 @@ def read_source(root: Path, path: str) -> Source:
     """Read `root/path`. Raises InputError: missing, a directory, too large, binary, undecodable."""
     full = root / path
     try:
-        if full.is_dir():
+        status = full.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise InputError(f"{full} is a directory, a source file is needed", field=path)
-        if full.stat().st_size > MAX_SOURCE_BYTES:
-            raise InputError(f"{full}: {full.stat().st_size} bytes; the limit is {MAX_SOURCE_BYTES}", field=path)
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+            raise InputError(f"{full} is no regular file", field=path)
+        if status.st_size > MAX_SOURCE_BYTES:
+            raise InputError(f"{full}: {status.st_size} bytes; the limit is {MAX_SOURCE_BYTES}", field=path)
         return Source.from_bytes(path, full.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{full}: no such file", field=path) from error
     except OSError as error:
         raise InputError(f"{full}: {error.strerror or error}", field=path) from error
+    except ValueError as error:  # a NUL in the path
+        raise InputError(f"{path!r} cannot be a path ({error})", field=path) from error

@@ -80,7 +80,22 @@ def hunk_edit(source: Source, hunk: Hunk) -> Edit:
 
 def hunks_patch(source: Source, hunks: Iterable[Hunk]) -> Patch:
     """The patch of one file that hunks mean. Raises PatchError: outside, overlapping."""
-    return Patch((FilePatch(source.path, tuple(hunk_edit(source, h) for h in hunks)),))
+    return Patch((FilePatch(source.path, tuple(hunk_edit(source, h) for h in _joined(hunks))),))
+
+
+def _joined(hunks: Iterable[Hunk]) -> list[Hunk]:
+    """Hunks in order; lines deleted and others inserted right behind them are one replacement.
+
+    Apart, they would leave an empty line at the end of a file without final newline.
+    """
+    joined: list[Hunk] = []
+    for hunk in sorted(hunks, key=lambda h: (h.first, h.last)):
+        if joined and not joined[-1].text and hunk.inserts and hunk.first == joined[-1].last + 1:
+            deleted = joined.pop()
+            joined.append(Hunk(deleted.first, deleted.last, hunk.text))
+        else:
+            joined.append(hunk)
+    return joined
 
 
 def edit_hunk(source: Source, edit: Edit) -> Hunk | None:

@@ -58,10 +58,9 @@ class _AttemptError(Exception):
 class ChatModel:
     """A `repair.model.Model` over `POST {base}/chat/completions`. Safe to share among threads."""
 
-    def __init__(self, base: str, model: str, client: httpx.Client, patience: Patience) -> None:
+    def __init__(self, base: str, model: str, patience: Patience) -> None:
         self._base = base
         self._model = model
-        self._client = client
         self._patience = patience
         self._lock = Lock()
         self._usage = Usage()
@@ -75,10 +74,6 @@ class ChatModel:
     def usage(self) -> Usage:
         """As the server counts; pieces of the stream where it does not say."""
         return self._usage
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     def locate(self, view: View) -> LineBelief | None:  # noqa: ARG002
         """None: a chat gives no probabilities."""
@@ -98,8 +93,8 @@ class ChatModel:
             return
         seen: set[str] = set()
         failures: list[ModelError] = []
-        with ThreadPoolExecutor(min(_PARALLEL, count)) as pool:
-            jobs = [pool.submit(self._answer, self._request(view, decoding, n)) for n in range(count)]
+        with _client(self._patience) as client, ThreadPoolExecutor(min(_PARALLEL, count)) as pool:
+            jobs = [pool.submit(self._answer, client, self._request(view, decoding, n)) for n in range(count)]
             try:
                 for job in as_completed(jobs):
                     try:
@@ -127,12 +122,12 @@ class ChatModel:
             "stream_options": {"include_usage": True},
         }
 
-    def _answer(self, request: dict[str, object]) -> Completion:
+    def _answer(self, client: httpx.Client, request: dict[str, object]) -> Completion:
         """One answer, asked for again while that may help."""
         wait = self._patience.backoff
         for attempt in range(1, self._patience.attempts + 1):
             try:
-                return self._ask(request)
+                return self._ask(client, request)
             except _AttemptError as failure:
                 if not failure.again or attempt == self._patience.attempts:
                     tries = f" ({attempt} attempts)" if attempt > 1 else ""
@@ -142,9 +137,9 @@ class ChatModel:
             wait *= 2
         raise AssertionError("unreachable")
 
-    def _ask(self, request: dict[str, object]) -> Completion:
+    def _ask(self, client: httpx.Client, request: dict[str, object]) -> Completion:
         try:
-            with self._client.stream("POST", f"{self._base}/chat/completions", json=request) as response:
+            with client.stream("POST", f"{self._base}/chat/completions", json=request) as response:
                 if response.status_code != httpx.codes.OK:
                     raise _refusal(response)
                 reply = _Reply()
@@ -246,7 +241,7 @@ def _short(value: object) -> str:
 def _refusal(response: httpx.Response) -> _AttemptError:
     """What a status other than 200 means, in words with what to do."""
     status = response.status_code
-    said = _short(_capped(response))
+    said = _short(_capped(response)) if not response.is_stream_consumed else _short(response.text)
     advice = {
         401: f"the key in {KEY_VARIABLE} is missing or not accepted: set it to a valid one",
         403: f"the key in {KEY_VARIABLE} may not use this model: ask for access or take another model",
@@ -275,9 +270,8 @@ def connect(url: str, *, patience: Patience | None = None) -> ChatModel:
     if parts.username or parts.password or parts.query:
         raise ModelError(f"a server's address may hold no key or password: set {KEY_VARIABLE} instead")
     patience = patience or Patience()
-    client = _client(patience)
     base = base.rstrip("/")
-    return ChatModel(base, model or _first_model(base, client), client, patience)
+    return ChatModel(base, model or _first_model(base, patience), patience)
 
 
 def _client(patience: Patience) -> httpx.Client:
@@ -289,9 +283,10 @@ def _client(patience: Patience) -> httpx.Client:
     )
 
 
-def _first_model(base: str, client: httpx.Client) -> str:
+def _first_model(base: str, patience: Patience) -> str:
     try:
-        response = client.get(f"{base}/models")
+        with _client(patience) as client:
+            response = client.get(f"{base}/models")
         if response.status_code != httpx.codes.OK:
             raise _refusal(response)
         listed = _parsed(response.text).get("data")

@@ -33,9 +33,10 @@ def language_of(path: str) -> str:
 
 def _is_text_encoding(name: str) -> bool:
     try:
-        return isinstance("".encode(name), bytes)
-    except (LookupError, ValueError, UnicodeError):
+        "".encode(name)
+    except (LookupError, ValueError):
         return False
+    return True
 
 
 def _starts(text: str) -> tuple[int, ...]:

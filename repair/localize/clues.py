@@ -22,8 +22,8 @@ class Clues:
 
     depths: dict[int, int] = field(default_factory=dict[int, int])
     diagnostics: dict[int, str] = field(default_factory=dict[int, str])  # line -> message
-    in_traced: set[int] = field(default_factory=set[int])  # lines of functions that a traceback passes through
-    named: dict[int, str] = field(default_factory=dict[int, str])  # lines of functions that tests or messages name
+    in_traced: set[int] = field(default_factory=set[int])  # body lines of functions that a traceback passes through
+    named: dict[int, str] = field(default_factory=dict[int, str])  # body lines of functions that tests or messages name
 
 
 def _squeezed(text: str) -> str:
@@ -69,7 +69,7 @@ def _spread(terrain: Terrain, clues: Clues) -> None:
     for function in functions(terrain.source):
         lines = range(function.first_line, function.last_line + 1)
         if any(line in lines for line in (*clues.depths, *clues.diagnostics)):
-            clues.in_traced.update(lines)
+            clues.in_traced.update(n for n in lines if n not in terrain.header_of)
 
 
 def _words(request: RepairRequest) -> frozenset[str]:
@@ -98,8 +98,9 @@ def _note_names(terrains: Sequence[Terrain], words: frozenset[str], clues: dict[
     for terrain in terrains:
         for function in functions(terrain.source):
             if function.name in words:
-                for line in range(function.first_line, function.last_line + 1):
-                    clues[terrain.source.path].named[line] = function.name
+                lines = range(function.first_line, function.last_line + 1)
+                bodies = (n for n in lines if n not in terrain.header_of)
+                clues[terrain.source.path].named.update(dict.fromkeys(bodies, function.name))
 
 
 def gather(request: RepairRequest, terrains: Sequence[Terrain]) -> dict[str, Clues]:

@@ -19,7 +19,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\)
 # Names of errors as classes are named by convention in Python, JavaScript and Java.
 _ENDINGS = r"(?:Error|Exception|Warning|Interrupt|Exit|Failure|Failed|Iteration|Fault|Group|Throwable)"
 _TYPE = r"(?:[^\W\d][\w$]*+[./])*+[^\W\d][\w$]*+"
-_ERROR_LINE = re.compile(rf"({_TYPE})(?: \[[\w$ ]{{1,80}}\])?(?::(?: (.*))?)?$")
+_ERROR_LINE = re.compile(rf"({_TYPE})(?: \[([\w$ ]{{1,80}})\])?(?::(?: (.*))?)?$")
 _CONVENTIONAL = re.compile(rf"{_ENDINGS}\d*$")
 
 
@@ -42,7 +42,8 @@ def split_error(line: str, *, strict: bool = False) -> tuple[str, str] | None:
     found = _ERROR_LINE.match(line)
     if found is None or (strict and not _CONVENTIONAL.search(found[1])):
         return None
-    return found[1], (found[2] or "").strip()
+    renamed = found[2] if found[2] and found[2].endswith("Error") else ""  # Node: `Error [NameItWasGiven]: message`
+    return renamed or found[1], (found[3] or "").strip()
 
 
 def without_repeats(frames: Sequence[Frame]) -> tuple[Frame, ...]:

@@ -82,6 +82,7 @@ def test_an_exception_group_gives_each_of_its_errors():
             "SyntaxError: invalid syntax (a/b.py, line 3)",
             Traceback("SyntaxError", "invalid syntax", (Frame("a/b.py", 3),)),
         ),
+        ("Error [MyError]: m\n    at f (a.js:1:2)", Traceback("MyError", "m", (Frame("a.js", 1, "f"),))),
         ("Uncaught TypeError: x is not a function", Traceback("TypeError", "x is not a function")),
         ("pkg/a.py:12: DeprecationWarning: old", Traceback("DeprecationWarning", "old", (Frame("pkg/a.py", 12),))),
         (

@@ -85,7 +85,7 @@ class Shards:
             else:
                 self._weights.append(None)
                 spans = _windows(ids, config)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path} is no shard: {error}", field="data.shards") from error
         self._ids.append(ids)
         lengths = spans[:, 1] - spans[:, 0]

@@ -103,11 +103,16 @@ def compact_prompt(view: View) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
-def shown_hunk(view: View, hunk: Hunk) -> Hunk:
-    """The same change with a start that is a line of the view: lines added after the last one replace it."""
-    if hunk.inserts and hunk.first == view.last_line + 1:
-        return Hunk(view.last_line, view.last_line, f"{view.lines[-1]}\n{hunk.text}")
-    return hunk
+def shown_hunks(view: View, hunks: Sequence[Hunk]) -> tuple[Hunk, ...]:
+    """The same change, in order, each start a line of the view: lines added after the last one go with it."""
+    ordered = sorted(hunks)
+    if not (ordered and ordered[-1].inserts and ordered[-1].first == view.last_line + 1):
+        return tuple(ordered)
+    added = ordered.pop()
+    last = Hunk(view.last_line, view.last_line, view.lines[-1])
+    if ordered and ordered[-1].last == view.last_line:
+        last = ordered.pop()
+    return (*ordered, Hunk(last.first, last.last, f"{last.text}\n{added.text}" if last.text else added.text))
 
 
 def compact_target(view: View, hunks: Sequence[Hunk]) -> tuple[Piece, ...]:
@@ -115,7 +120,7 @@ def compact_target(view: View, hunks: Sequence[Hunk]) -> tuple[Piece, ...]:
     if not hunks:
         return (_special("<|ok|>", Role.POINTER), _special("<|eot|>", Role.TARGET))
     pieces: list[Piece] = []
-    for index, hunk in enumerate(shown_hunk(view, h) for h in hunks):
+    for index, hunk in enumerate(shown_hunks(view, hunks)):
         if index:
             pieces.append(_special("<|fix|>", Role.TARGET))
         pieces.append(_special(line_token(hunk.first), Role.POINTER))

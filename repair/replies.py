@@ -5,6 +5,8 @@ One reply format for all models (the embedded one's special tokens are turned in
     @@ 12-13        replace lines 12 to 13 by the lines that follow (none: delete them)
     @@ 20+          insert the lines that follow before line 20
     @@ ok           no fault found
+
+A line of code that itself begins with `@@ ` (after any backslashes) has one more backslash before it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from repair.views import Hunk, View
 
 _HEADER = re.compile(r"@@ (?:(\d{1,7})-(\d{1,7})|(\d{1,7})\+|(ok))\s*")
 _FENCE = re.compile(r"^```[\w-]*[ \t]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
+_THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+_LOOKS_LIKE_HEADER = re.compile(r"^(?=\\*@@ )", re.MULTILINE)
+_ESCAPED = re.compile(r"\\+@@ ")
 _LINE_TOKEN = re.compile(r"<\|L(\d+)\|>")
 
 
@@ -52,50 +57,58 @@ def render_reply(hunks: Sequence[Hunk]) -> str:
     for hunk in hunks:
         parts.append(f"@@ {hunk.first}+" if hunk.inserts else f"@@ {hunk.first}-{hunk.last}")
         if hunk.text:
-            parts.append(hunk.text)
+            parts.append(_LOOKS_LIKE_HEADER.sub(r"\\", hunk.text))
     return "\n".join(parts) + "\n"
 
 
-def _hunk(header: re.Match[str], body: list[str]) -> Hunk:
+def _hunk(header: re.Match[str], body: Sequence[str]) -> Hunk:
     first, last, before, _ = header.groups()
-    text = "\n".join(body)
+    lines = (line[1:] if _ESCAPED.match(line) else line for line in body)
+    text = "\n".join(line.removesuffix("\r") for line in lines)
     return Hunk(int(before), int(before) - 1, text) if before else Hunk(int(first), int(last), text)
+
+
+def _reply_lines(text: str) -> list[str] | Unreadable:
+    """The lines of the reply proper: without a thought before it, out of a fenced block in prose."""
+    text = _THOUGHT.sub("", text, count=1).lstrip("\r\n")
+    fenced = [] if _HEADER.match(text) else _FENCE.findall(text)  # code may hold fences of its own
+    blocks = [block for block in fenced if _HEADER.match(block.lstrip())]
+    if len(blocks) > 1:
+        return Unreadable("the reply has several blocks of hunks")
+    lines = (blocks[0] if blocks else text).lstrip("\r\n").removesuffix("\n").split("\n")
+    if not _HEADER.fullmatch(lines[0]):
+        return Unreadable(f"the reply does not begin with a hunk header but with {lines[0][:60]!r}")
+    return lines
 
 
 def parse_reply(text: str, view: View) -> Reply:
     """Read a reply. A fenced block is taken out of surrounding prose; two of them are ambiguous."""
-    blocks = [b for b in _FENCE.findall(text) if b.lstrip().startswith("@@ ")]
-    if len(blocks) > 1:
-        return Unreadable("the reply has several blocks of hunks")
-    lines = (blocks[0] if blocks else text).strip("\n").split("\n")
-    if not _HEADER.fullmatch(lines[0]):
-        return Unreadable(f"the reply does not begin with a hunk header but with {lines[0][:60]!r}")
-    hunks: list[Hunk] = []
-    header, body = None, list[str]()
+    lines = _reply_lines(text)
+    if isinstance(lines, Unreadable):
+        return lines
+    headers = [(at, match) for at, line in enumerate(lines) if (match := _HEADER.fullmatch(line))]
+    if headers[0][1][4]:
+        return NoFault() if len(headers) == 1 else Unreadable("the reply says that there is no fault, and hunks")
+    if any(match[4] for _, match in headers):
+        return Unreadable("the reply has hunks, and says that there is no fault")
+    ends = [at for at, _ in headers[1:]] + [len(lines)]
     try:
-        for line in [*lines, "@@ ok"]:  # the sentinel closes the last hunk
-            match = _HEADER.fullmatch(line)
-            if not match:
-                body.append(line.removesuffix("\r"))
-                continue
-            if header is not None:
-                hunks.append(_hunk(header, body))
-            header, body = (None if match[4] else match), []
+        hunks = [_hunk(match, lines[at + 1 : end]) for (at, match), end in zip(headers, ends, strict=True)]
     except PatchError as error:
         return Unreadable(str(error))
-    return check_hunks(hunks, view) if hunks else NoFault()
+    return check_hunks(hunks, view)
 
 
 def check_hunks(hunks: Sequence[Hunk], view: View) -> Reply:
     """Hunks in order as a Change, or Unreadable when one lies outside of the view or two overlap."""
     ordered = sorted(hunks)
-    reached = 0
+    reached = inserted = 0
     for hunk in ordered:
         if hunk.first < view.first_line or max(hunk.first - 1, hunk.last) > view.last_line:
             return Unreadable(f"lines {hunk.first}-{hunk.last} are not among those shown")
-        if hunk.first <= reached:
+        if hunk.first <= reached or (hunk.inserts and hunk.first == inserted):
             return Unreadable(f"two hunks touch line {hunk.first}")
-        reached = max(hunk.last, reached)
+        reached, inserted = max(hunk.last, reached), hunk.first if hunk.inserts else 0
     return Change(tuple(ordered))
 
 

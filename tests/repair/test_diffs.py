@@ -136,6 +136,18 @@ def test_rendered_diff_is_the_usual_one():
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("a b.py", "--- a/a b.py\t\n+++ b/a b.py\t\n"),
+        ("é.py", '--- "a/\\303\\251.py"\n+++ "b/\\303\\251.py"\n'),
+    ],
+)
+def test_paths_are_named_as_git_names_them(path, names):
+    patch = Patch((FilePatch(path, (Edit(Span(0, 0), "x\n"),)),))
+    assert names in render_diff(patch, {path: Source(path, "y\n")})
+
+
 def test_missing_final_newline_is_marked():
     source = Source("a.py", "x = 1")
     diff = render_diff(Patch((FilePatch("a.py", (Edit(Span(4, 5), "2"),)),)), {"a.py": source})

@@ -93,6 +93,7 @@ def test_the_innermost_frame_comes_first_then_the_outer_one_then_the_rest_of_the
     )
     suspects = localize(_request(trace))
     assert _rank(suspects)[:2] == [_at("if item"), _at("total = first")]
+    assert suspects[0].suspiciousness > 1.5 * suspects[1].suspiciousness
     assert "innermost frame of the traceback" in suspects[0].reasons
     assert "frame 2 of the traceback" in suspects[1].reasons
     assert _mass(suspects, _at("return total")) > _mass(suspects, _at("LIMIT = 3"))

@@ -17,6 +17,7 @@ _KEYWORDS = (
     "protected public return short static strictfp super switch synchronized this throw throws transient try void "
     "volatile while true false null var"
 )
+_BUILTINS = "Arrays Boolean Collections Double Integer Long Math Object String System"
 
 
 def table() -> Language:
@@ -91,5 +92,5 @@ def table() -> Language:
         self_name="this",
         terminator=";",
         keywords=frozenset(_KEYWORDS.split()),
-        builtins=frozenset("Integer Long Double Boolean String Math System Object Arrays Collections".split()),
+        builtins=frozenset(_BUILTINS.split()),
     )  # fmt: skip

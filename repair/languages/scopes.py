@@ -42,11 +42,14 @@ def _imported(tree: Tree, node: Node) -> Iterator[Node]:
         alias = child.field == "alias" or child.kind in {"namespace_import", "import_clause"}
         if alias:
             yield from (c for c in child.walk() if c.kind in tree.language.identifiers)
-        elif child.field == "name" and child.child("alias") is None and child.parent is not None:
-            if child.parent.child("alias") is None:
-                first = next((c for c in child.walk() if c.kind in tree.language.identifiers), None)
-                if first is not None:
-                    yield first
+        elif child.field == "name" and child.child("alias") is None and not _renamed(child):
+            first = next((c for c in child.walk() if c.kind in tree.language.identifiers), None)
+            if first is not None:
+                yield first
+
+
+def _renamed(node: Node) -> bool:
+    return node.parent is not None and node.parent.child("alias") is not None
 
 
 def is_variable(tree: Tree, node: Node) -> bool:
@@ -122,7 +125,7 @@ def local_names(tree: Tree, offset: int) -> tuple[str, ...]:
     if at is None or at.parent is None:
         return visible_in(tree, offset)
     names: dict[str, None] = {}
-    while at is not None and at.parent is not None:
+    while at.parent is not None:
         if at.kind in tree.language.functions or at.kind in tree.language.comprehensions:
             names.update(dict.fromkeys(scope_names(tree, at)))
         at = at.parent

@@ -26,7 +26,7 @@ class Node:
 
     __slots__ = ("children", "end", "field", "kind", "named", "parent", "start")
 
-    def __init__(self, kind: str, start: int, end: int, named: bool, field: str, parent: Node | None) -> None:  # noqa: PLR0913, PLR0917
+    def __init__(self, kind: str, start: int, end: int, named: bool, field: str, parent: Node | None) -> None:
         self.kind = kind
         self.start = start
         self.end = end
@@ -63,8 +63,8 @@ class Node:
             node = node.parent
 
     def walk(self) -> Iterator[Node]:
-        """This node and all below it, in the order of the text."""
-        stack = [self]
+        """Itself and all nodes below, in the order of the text."""
+        stack: list[Node] = [self]
         while stack:
             node = stack.pop()
             yield node

@@ -12,7 +12,7 @@ from repair.mutate.names import keyword_arguments
 
 
 def receiver(context: Context, call: Node) -> Node | None:
-    """x of `x.m(...)`."""
+    """X of `x.m(...)`."""
     own = call.child("object")
     if own is not None:
         return own
@@ -87,7 +87,7 @@ def call_value(context: Context, node: Node) -> Iterator[Change]:
         yield node.end, node.end, "()"
 
 
-def _without(context: Context, items: list[Node], at: int) -> Change:
+def _without(items: list[Node], at: int) -> Change:
     if at + 1 < len(items):
         return items[at].start, items[at + 1].start, ""
     if at > 0:
@@ -99,7 +99,7 @@ def drop_argument(context: Context, node: Node) -> Iterator[Change]:
     """One argument less."""
     items = context.arguments(node)
     for at in range(len(items)):
-        yield _without(context, items, at)
+        yield _without(items, at)
 
 
 def drop_element(context: Context, node: Node) -> Iterator[Change]:
@@ -109,7 +109,7 @@ def drop_element(context: Context, node: Node) -> Iterator[Change]:
         return
     for at in range(len(items)):
         if len(items) > 2 or node.kind not in {"tuple", "expression_list"}:
-            yield _without(context, items, at)
+            yield _without(items, at)
         elif len(items) == 2 and node.kind == "expression_list":
             yield node.start, node.end, context.text(items[1 - at])
 
@@ -124,7 +124,7 @@ def swap_arguments(context: Context, node: Node) -> Iterator[Change]:
             yield left.start, right.end, context.text(right) + between + context.text(left)
 
 
-def _insert(context: Context, node: Node, items: list[Node], at: int, text: str) -> Change:
+def _insert(node: Node, items: list[Node], at: int, text: str) -> Change:
     if at < len(items):
         return items[at].start, items[at].start, f"{text}, "
     if items:
@@ -185,10 +185,10 @@ def add_argument(context: Context, node: Node) -> Iterator[Change]:
     plain = [i for i in items if _plain(context, i)]
     for at in range(len(plain), -1, -1):
         for value in values:
-            yield _insert(context, node, items, at, value)
+            yield _insert(node, items, at, value)
     for keyword in dict.fromkeys((*keyword_arguments(context)[:12], *context.words.keywords)):
         if keyword.split("=")[0] not in {context.text(i).split("=")[0] for i in items}:
-            yield _insert(context, node, items, len(items), keyword)
+            yield _insert(node, items, len(items), keyword)
 
 
 def add_one_argument(context: Context, node: Node) -> Iterator[Change]:
@@ -196,7 +196,7 @@ def add_one_argument(context: Context, node: Node) -> Iterator[Change]:
     items = context.arguments(node)
     if node.parent is not None and node.kind in context.table.arguments and context.is_value(node.parent):
         for value in (*context.locals(node)[:6], context.table.null, context.table.true):
-            yield _insert(context, node, items, len(items), value)
+            yield _insert(node, items, len(items), value)
 
 
 def add_element(context: Context, node: Node) -> Iterator[Change]:
@@ -206,9 +206,9 @@ def add_element(context: Context, node: Node) -> Iterator[Change]:
     items = context.arguments(node)
     if len(items) <= 12:
         for value in extra_values(context, node, 8):
-            yield _insert(context, node, items, len(items), value)
+            yield _insert(node, items, len(items), value)
             if items:
-                yield _insert(context, node, items, 0, value)
+                yield _insert(node, items, 0, value)
 
 
 def _wrapped(wrapper: str, text: str) -> str:

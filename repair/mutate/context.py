@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from repair.languages import Language, Node, Tree
@@ -54,12 +54,12 @@ class Context:
         """All names that a node sees, the closest scope first."""
         return self._remembered("visible", node, visible_in)
 
-    def _remembered(self, what: str, node: Node, ask: object) -> tuple[str, ...]:
+    def _remembered(self, what: str, node: Node, ask: Callable[[Tree, int], tuple[str, ...]]) -> tuple[str, ...]:
         scope = self.scope(node)
         key = (what, scope.start if scope else -1, scope.end if scope else -1, scope.kind if scope else "")
         known = self.tree.memory.get(key)
         if not isinstance(known, tuple):
-            known = ask(self.tree, node.start)  # type: ignore[operator]
+            known = ask(self.tree, node.start)
             self.tree.memory[key] = known
         return known
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from random import Random
 
 from repair.edits import Span
-from repair.languages import Node, Tree, language, parse
+from repair.languages import Node, Tree, language, parse, parses
 from repair.mutate.catalogue import FAULTS, REPAIRS
 from repair.mutate.context import Context
 from repair.mutate.mutation import BUG_CLASSES, MIX, Change, Mutation, Operator, as_mutation
@@ -200,8 +200,9 @@ def _touching(tree: Tree, span: Span | None, lines: Collection[int] | None) -> l
 def repairs(source: Source, span: Span | None = None, *, lines: Collection[int] | None = None) -> Iterator[Mutation]:
     """Candidate fixes, tier by tier, each tier by falling weight; each resulting text once; not checked.
 
-    `lines` (1-based) keeps edits that touch one of them (an insertion touches the line it stands in front of and
-    the one before). Text that does not parse gets the syntax repairs first.
+    Text that does not parse to the language's own parser gets syntax repairs alone, text that only the grammar
+    cannot read gets them first. `lines` (1-based) keeps edits that touch one of them (an insertion touches the
+    line it stands in front of and the one before).
     """
     wanted = None if lines is None else frozenset(lines)
     seen: set[Change] = set()
@@ -216,8 +217,9 @@ def repairs(source: Source, span: Span | None = None, *, lines: Collection[int] 
 def _in_order(
     source: Source, tree: Tree, span: Span | None, lines: frozenset[int] | None, first: Iterator[Mutation]
 ) -> Iterator[Mutation]:
-    del source
     yield from first
+    if tree.language.check is not None and parses(source) is not None:
+        return
     nodes = _touching(tree, span, lines)
     context = Context.of(tree)
     for tier in range(len(REPAIRS)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 from repair.languages import Node
 from repair.mutate.context import Context
@@ -62,6 +63,19 @@ def swap_booleans(context: Context, node: Node) -> Iterator[Change]:
         if other.kind in opposite and returned and other.start > node.end:
             between = context.between(node.end, other.start)
             yield node.start, other.end, context.text(other) + between + context.text(node)
+
+
+def swap_literals(context: Context, node: Node) -> Iterator[Change]:
+    """Two different numbers or strings of one short statement change places."""
+    if not context.in_block(node) or node.end - node.start > 200 or "\n" in context.text(node):
+        return
+    table = context.table
+    kinds = table.integers | table.floats | table.strings | table.trues | table.falses | table.nulls
+    literals = [n for n in node.walk() if n.kind in kinds][:6]
+    for one, two in combinations(literals, 2):
+        if one.end <= two.start and context.text(one) != context.text(two):
+            between = context.between(one.end, two.start)
+            yield one.start, two.end, context.text(two) + between + context.text(one)
 
 
 def number_by_name(context: Context, node: Node) -> Iterator[Change]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from repair.languages import Node
+from repair.mutate.conditions import donors
 from repair.mutate.context import Context, split_lines
-from repair.mutate.expressions import donors
 from repair.mutate.mutation import Change
 
 _DEFINITIONS = ("function_definition", "class_definition", "decorated_definition", "import_statement",

@@ -1,4 +1,4 @@
-"""Syntax errors: making them and repairing text that does not parse, line by line without a tree."""
+"""Repairs of text that does not parse: made line by line without a tree, offered only when the text then parses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from repair.edits import Edit, Span
-from repair.languages import Language, Node, language, parses
-from repair.mutate.context import Context
-from repair.mutate.mutation import Change, Mutation
+from repair.languages import Language, ParseError, language, parses
+from repair.mutate.mutation import Mutation
 from repair.mutate.vocabulary import Vocabulary, vocabulary
 from repair.sources import Source
 
@@ -17,72 +16,18 @@ Found = tuple[str, int, int, str]  # operator, start, end (offsets in the line),
 
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _WORD = re.compile(r"[A-Za-z_]+")
+_AFTER_INDENTATION = 2
+_WEIGHTS = {"comment-out": 1.0, "drop-quote": 5.0, "drop-bracket": 8.0, "add-operator": 5.0, "drop-mark": 8.0}
+_MOST_CHAINED = 40_000  # characters of a text in which repairs of several errors are searched
 
 
 def _mutation(line: Line, found: Found) -> Mutation:
     name, start, end, text = found
-    return Mutation(name, "syntax", Edit(Span(line[0] + start, line[0] + end), text), 20)
-
-
-def _at_first_line(context: Context, node: Node) -> tuple[int, str]:
-    start = context.line_start(node.start)
-    return start, context.between(start, context.line_end(node.start)).rstrip("\r\n")
-
-
-def _in_code(context: Context, offset: int) -> bool:
-    """Whether a character is neither inside of a string nor of a comment."""
-    at = context.tree.at(Span(offset, offset + 1))
-    hidden = context.table.strings | context.table.comments
-    while at is not None:
-        if at.kind in hidden:
-            return at.start == offset or at.end == offset + 1
-        at = at.parent
-    return True
-
-
-def break_token(context: Context, node: Node) -> Iterator[Change]:
-    """A bracket, colon, comma or quote of the line dropped or doubled."""
-    start, text = _at_first_line(context, node)
-    for at, character in enumerate(text, start):
-        if character in "()[]{}:,'\";" and _in_code(context, at):
-            yield at, at + 1, ""
-            if character not in "'\"":
-                yield at, at + 1, character * 2
-
-
-def break_operator(context: Context, node: Node) -> Iterator[Change]:
-    """`==` becomes `=`; an operator is dropped."""
-    start, text = _at_first_line(context, node)
-    for match in re.finditer(r"==|(?<= )[-+*/<>%](?= )", text):
-        if _in_code(context, start + match.start()):
-            yield start + match.start(), start + match.end(), "=" if match.group() == "==" else ""
-
-
-def break_keyword(context: Context, node: Node) -> Iterator[Change]:
-    """A keyword of the line misspelt."""
-    start, text = _at_first_line(context, node)
-    for match in _WORD.finditer(text):
-        word, at = match.group(), start + match.start()
-        if word in context.table.keywords and len(word) > 2 and _in_code(context, at):
-            yield at, at + len(word), word[0] + word[2] + word[1] + word[3:]
-            yield at, at + len(word), word[:-1]
-            yield at, at + len(word), word[0] + word[0] + word[1:]
-
-
-def break_indentation(context: Context, node: Node) -> Iterator[Change]:
-    """The line moved by a blank or by a level."""
-    start, text = _at_first_line(context, node)
-    indent = len(text) - len(text.lstrip())
-    if context.table.layout and text.strip():
-        yield start, start, " "
-        yield start, start, context.unit()
-        if indent:
-            yield start, start + 1, ""
-            yield start, start + min(len(context.unit()), indent), ""
+    return Mutation(name, "syntax", Edit(Span(line[0] + start, line[0] + end), text), _WEIGHTS.get(name, 20))
 
 
 def _missing_colon(text: str, words: Vocabulary, table: Language) -> Iterator[Found]:
-    code = text.split("#")[0].rstrip() if table.layout else ""
+    code = text.split("#", maxsplit=1)[0].rstrip() if table.layout else ""
     first = _WORD.match(code.lstrip())
     if table.layout and first and first.group() in words.openers and not code.endswith(":"):
         yield "add-colon", len(code), len(code), ":"
@@ -99,6 +44,8 @@ def _brackets(text: str) -> Iterator[Found]:
     end = len(text.rstrip())
     stop = end - 1 if text[:end].endswith((":", ";", ",")) else end
     depth = _open_brackets(text)
+    if len(depth) > 1:
+        yield "add-bracket", stop, stop, "".join(reversed(depth))
     for closing in dict.fromkeys((*reversed(depth), ")", "]", "}")):
         places = dict.fromkeys((stop, end, *(m.end() for m in re.finditer(r"[\w)\]}'\"]+(?=[\W]|$)", text))))
         for at in places:
@@ -149,14 +96,23 @@ def _commas(text: str) -> Iterator[Found]:
             yield "add-operator", match.start(), match.end(), f" {sign} "
 
 
-def _operators(text: str) -> Iterator[Found]:
-    for match in re.finditer(r"(?<![=!<>+\-*/%&|^:])=(?!=)", text):
-        yield "equal-for-assign", match.start(), match.end(), "=="
+def _operators(text: str, table: Language) -> Iterator[Found]:
+    for sign in ("==", "!=", "<", ">", "<=", ">="):
+        for match in re.finditer(r"(?<![=!<>+\-*/%&|^:])=(?!=)", text):
+            yield "equal-for-assign", match.start(), match.end(), sign
     swaps = (("===", "=="), ("!==", "!="), ("&&", "and"), ("||", "or"), ("=<", "<="), ("=>", ">="), ("<>", "!="),
              ("=!", "!="), ("++", " += 1"), ("--", " -= 1"), ("= =", "=="), ("< =", "<="), ("> =", ">="),
              ("! =", "!="), ("+ =", "+="), ("- =", "-="), ("==", "="), ("->", "."), ("::", ":"), ("else if", "elif"),
+             ("elif", "else if"), ("and", "&&"), ("or", "||"),
              ("null", "None"), ("true", "True"), ("false", "False"), ("!", "not "))  # fmt: skip
+    known = table.keywords | table.comparisons | table.arithmetic | {*table.conjunctions, "=", ".", ":", "+=", "-="}
     for wrong, right in swaps:
+        if right.split()[0] in known:
+            yield from _spelt(text, wrong, right)
+
+
+def _spelt(text: str, wrong: str, right: str) -> Iterator[Found]:
+    if wrong in text:
         for match in re.finditer(re.escape(wrong), text):
             yield "operator-spelling", match.start(), match.end(), right
 
@@ -191,15 +147,51 @@ def _spelling(text: str, table: Language) -> Iterator[Found]:
 def _indentation(source: Source, number: int, text: str, table: Language) -> Iterator[Found]:
     if not table.layout or not text.strip():
         return
-    own = text[: len(text) - len(text.lstrip())]
+    own = _lead(text)
     near = [source.line(n) for n in range(max(1, number - 6), min(source.line_count, number + 3) + 1) if n != number]
-    levels = dict.fromkeys(line[: len(line) - len(line.lstrip())] for line in near if line.strip())
+    levels = dict.fromkeys(_lead(line) for line in near if line.strip())
     before = next((line for line in reversed(near[: number - 1]) if line.strip()), "")
     if before.rstrip().endswith(":"):
-        levels = {before[: len(before) - len(before.lstrip())] + "    ": None, **levels}
+        levels = {_lead(before) + "    ": None, **levels}
     for level in (*levels, own + "    ", own[:-4], own + " ", own[:-1]):
         if level != own:
             yield "line-indentation", 0, len(own), level
+
+
+def _comments(text: str, table: Language) -> Iterator[Found]:
+    """Comment marks of another language: replaced by our own, or taken away with or without the text behind."""
+    for mark in ("//", "#", "--", "/*", "*/", "<!--"):
+        at = text.find(mark)
+        if at >= 0 and mark != table.comment:
+            yield "comment-mark", at, at + len(mark), table.comment
+            yield "comment-mark", at, at + len(mark), ""
+            yield "comment-out", at, len(text), ""
+    if text.strip():
+        start = len(text) - len(text.lstrip())
+        yield "comment-out", start, start, f"{table.comment} "
+
+
+def _blocks(source: Source, number: int, table: Language) -> Iterator[Mutation]:
+    """A line and the following ones that are at least as deep, moved by a level or to that of the line before."""
+    own = _lead(source.line(number))
+    if not table.layout or not source.line(number).strip():
+        return
+    last = number
+    while last < source.line_count and (
+        not source.line(last + 1).strip() or len(_lead(source.line(last + 1))) >= len(own)
+    ):
+        last += 1
+    before = next((source.line(n) for n in range(number - 1, 0, -1) if source.line(n).strip()), "")
+    deeper = _lead(before) + "    " if before.rstrip().endswith(":") else _lead(before)
+    for level in dict.fromkeys((deeper, own + "    ", own[:-4], _lead(before))):
+        if level != own and last > number:
+            lines = (source.line(n) for n in range(number, last + 1))
+            moved = source.newline.join(level + line[len(own) :] if line.strip() else line for line in lines)
+            yield Mutation("block-indentation", "syntax", Edit(source.line_span(number, last), moved), 15)
+
+
+def _lead(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 def _terminators(text: str, table: Language) -> Iterator[Found]:
@@ -220,26 +212,66 @@ def _line_repairs(source: Source, number: int) -> Iterator[Mutation]:
         lambda: _indentation(source, number, text, table),
         lambda: _spelling(text, table),
         lambda: _brackets(text),
-        lambda: _operators(text),
+        lambda: _operators(text, table),
+        lambda: _comments(text, table),
         lambda: _quotes(text),
         lambda: _commas(text),
     )
-    for make in makers:
+    for order, make in enumerate(makers):
         for found in make():
             yield _mutation(line, found)
+        if order == _AFTER_INDENTATION:
+            yield from _blocks(source, number, table)
 
 
 def _near_lines(source: Source, line: int, lines: frozenset[int] | None) -> list[int]:
     count = source.line_count
     centre = min(max(line, 1), count)
-    around = sorted(range(1, count + 1), key=lambda n: (abs(n - centre), n))[:40]
+    around = sorted(range(1, count + 1), key=lambda n: (abs(n - centre), n > centre))[:40]
     return [n for n in around if lines is None or n in lines]
 
 
+def _edited(source: Source, edit: Edit) -> Source:
+    return source.with_text(source.text[: edit.span.start] + edit.text + source.text[edit.span.end :])
+
+
 def syntax_repairs(source: Source, lines: frozenset[int] | None = None) -> Iterator[Mutation]:
-    """Repairs of a text that does not parse, the lines nearest to the parser's complaint first; else nothing."""
+    """Repairs of a text that does not parse, the lines nearest to the parser's complaint first; else nothing.
+
+    Every one parses. Last come repairs of two or three errors on different lines, as one edit that spans them.
+    """
     error = parses(source)
     if error is None:
         return
     for number in _near_lines(source, error.line, lines):
-        yield from _line_repairs(source, number)
+        found = _line_repairs(source, number)
+        yield from (m for m in found if parses(_edited(source, m.edit)) is None)
+    if len(source.text) <= _MOST_CHAINED:
+        yield from _chained(source, source, error, lines, 3)
+
+
+def _chained(
+    first: Source, source: Source, error: ParseError, lines: frozenset[int] | None, depth: int
+) -> Iterator[Mutation]:
+    """Repair the first complaint in the ways after which the parser gets furthest, then the next one."""
+    further: list[tuple[int, int, Source, ParseError]] = []
+    for number in _near_lines(source, error.line, lines)[:3]:
+        for order, mutation in enumerate(_line_repairs(source, number)):
+            text = _edited(source, mutation.edit)
+            left = parses(text)
+            if left is None and depth < 3:
+                yield Mutation("several-errors", "syntax", _difference(first.text, text.text), 10)
+            elif left is not None and left.line != error.line:
+                # Python complains of an open bracket before it reads the lines in front of it
+                further.append((-left.line, order, text, left))
+    further.sort(key=lambda f: f[:2])
+    for _, _, text, left in further[:depth] if depth > 1 else ():
+        yield from _chained(first, text, left, lines, depth - 1)
+
+
+def _difference(old: str, new: str) -> Edit:
+    """The one edit between two texts."""
+    start = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    room = min(len(old), len(new)) - start
+    end = next((n for n in range(room) if old[-1 - n] != new[-1 - n]), room)
+    return Edit(Span(start, len(old) - end), new[start : len(new) - end])

@@ -43,10 +43,10 @@ class Vocabulary:
     replacement: str = ""  # how to write one operator in place of a comparison by mistake
 
 
-def _groups(*groups: str) -> dict[str, tuple[str, ...]]:
-    """Each word of a group to the others of it, those nearest in the group first."""
+def _groups(text: str) -> dict[str, tuple[str, ...]]:
+    """Each word of a group (groups end at a comma) to the others of it, those nearest in the group first."""
     result: dict[str, dict[str, None]] = {}
-    for group in groups:
+    for group in text.split(","):
         words = group.split()
         for at, word in enumerate(words):
             others = sorted((o for o in range(len(words)) if o != at), key=lambda o: (abs(o - at), o))
@@ -86,21 +86,22 @@ def _augmented(table: Language) -> frozenset[str]:
 def _python(table: Language) -> Vocabulary:
     return Vocabulary(
         confusable=_groups(
-            "lower upper title capitalize casefold swapcase", "append extend add insert", "min max sum", "any all",
-            "keys values items", "startswith endswith", "floor ceil trunc round", "lstrip rstrip strip",
-            "find index rfind rindex count", "pop popleft remove discard", "append appendleft", "extend extendleft",
-            "push pop", "split rsplit splitlines partition rpartition", "isdigit isnumeric isdecimal isalpha isalnum",
-            "islower isupper istitle isspace", "get setdefault pop", "update clear copy", "sort reverse sorted reversed",
-            "list tuple set frozenset dict sorted", "int float str bool complex", "len sum max", "range enumerate zip",
-            "abs round", "sqrt pow exp log", "sin cos tan", "log log2 log10 log1p", "isinstance issubclass",
-            "getattr hasattr setattr delattr", "read readline readlines", "write writelines", "encode decode",
-            "dumps loads dump load", "join split", "union intersection difference symmetric_difference",
-            "heappush heappop heapify heappushpop heapreplace", "bisect bisect_left bisect_right",
-            "match search fullmatch findall", "debug info warning error", "start stop end", "first last", "left right",
-            "left_child right_child", "row col", "height width", "x y z", "key value", "head tail", "next prev",
-            "low high", "lo hi", "src dst", "before after", "begin end", "open close", "ljust rjust center",
-            "replace translate", "filter map", "ord chr", "bin hex oct", "divmod pow", "repr str", "iter next",
-            "is_integer isinteger", "issubset issuperset", "year month day", "hours minutes seconds", "gt ge lt le",
+            """
+            lower upper title capitalize casefold swapcase, append extend add insert, min max sum, any all, keys
+            values items, startswith endswith, floor ceil trunc round, lstrip rstrip strip, find index rfind rindex
+            count, pop popleft remove discard, append appendleft, extend extendleft, push pop, split rsplit
+            splitlines partition rpartition, isdigit isnumeric isdecimal isalpha isalnum, islower isupper istitle
+            isspace, get setdefault pop, update clear copy, sort reverse sorted reversed, list tuple set frozenset
+            dict sorted, int float str bool complex, len sum max, range enumerate zip, abs round, sqrt pow exp log,
+            sin cos tan, log log2 log10 log1p, isinstance issubclass, getattr hasattr setattr delattr, read readline
+            readlines, write writelines, encode decode, dumps loads dump load, join split, union intersection
+            difference symmetric_difference, heappush heappop heapify heappushpop heapreplace, bisect bisect_left
+            bisect_right, match search fullmatch findall, debug info warning error, start stop end, first last, left
+            right, left_child right_child, row col, height width, x y z, key value, head tail, next prev, low high,
+            lo hi, src dst, before after, begin end, open close, ljust rjust center, replace translate, filter map,
+            ord chr, bin hex oct, divmod pow, repr str, iter next, is_integer isinteger, issubset issuperset, year
+            month day, hours minutes seconds, gt ge lt le
+            """
         ),
         wrappers=(
             "len", "abs", "int", "str", "list", "sorted", "set", "sum", "max", "min", "float", "tuple", "bool",
@@ -114,15 +115,16 @@ def _python(table: Language) -> Vocabulary:
             ".get()", ".sort()", ".reverse()", ".title()",
         ),
         exceptions=(
-            "ValueError", "TypeError", "KeyError", "IndexError", "AttributeError", "RuntimeError", "NotImplementedError",
-            "StopIteration", "ZeroDivisionError", "OSError", "FileNotFoundError", "ImportError", "OverflowError",
+            "ValueError", "TypeError", "KeyError", "IndexError", "AttributeError", "RuntimeError", "StopIteration",
+            "NotImplementedError", "ZeroDivisionError", "OSError", "FileNotFoundError", "ImportError", "OverflowError",
             "AssertionError", "LookupError", "Exception",
         ),
         comparisons=_only(_COMPARE, table.comparisons),
         arithmetic=_only(_ARITHMETIC, table.arithmetic),
         augmented=_only(_AUGMENTED, _augmented(table)),
         conditions=("not {0}", "{0}", "{0} is None", "{0} == 0", "{0} is not None", "len({0}) == 0", "{0} < 0",
-                    "{0} > 0", "{0} <= 0", "{0} == 1", "len({0}) > 0", "{0} <= 1", "{0} % 2 == 0", "{0} % 2 != 0"),
+                    "{0} > 0", "{0} <= 0", "{0} == 1", "len({0}) > 0", "{0} <= 1",
+                    "{0} % 2 == 0", "{0} % 2 != 0"),
         keywords=("reverse=True", "key=len", "key=str", "default=None", "default=0", "key=abs", "strict=True"),
         filters=frozenset({"if_clause"}),
         inserts=("return {0}", "{0} += 1", "{0} -= 1", "{0} = None", "{0} = 0", "{0} = []", "{0} = {{}}", "{0} = 1",
@@ -171,13 +173,15 @@ def _ecmascript(table: Language) -> Vocabulary:
     return _braces(
         table,
         confusable=_groups(
-            "toLowerCase toUpperCase", "push unshift concat", "pop shift", "min max", "some every", "keys values entries",
-            "startsWith endsWith includes", "floor ceil round trunc", "trim trimStart trimEnd", "indexOf lastIndexOf",
-            "find findIndex filter map", "slice splice substring substr", "forEach map filter reduce", "parseInt parseFloat",
-            "Number String Boolean", "has get set add delete", "length size", "charAt charCodeAt codePointAt", "left right",
-            "next prev", "first last", "start end", "row col", "key value", "x y z", "abs sign", "sqrt pow cbrt",
-            "sort reverse", "split join", "isNaN isFinite isInteger", "resolve reject", "then catch finally", "log warn error",
-            "height width", "low high", "head tail",
+            """
+            toLowerCase toUpperCase, push unshift concat, pop shift, min max, some every, keys values entries,
+            startsWith endsWith includes, floor ceil round trunc, trim trimStart trimEnd, indexOf lastIndexOf, find
+            findIndex filter map, slice splice substring substr, forEach map filter reduce, parseInt parseFloat,
+            Number String Boolean, has get set add delete, length size, charAt charCodeAt codePointAt, left right,
+            next prev, first last, start end, row col, key value, x y z, abs sign, sqrt pow cbrt, sort reverse,
+            split join, isNaN isFinite isInteger, resolve reject, then catch finally, log warn error, height width,
+            low high, head tail
+            """
         ),
         wrappers=("Math.abs", "String", "Number", "Math.floor", "Math.ceil", "parseInt", "Math.round", "Boolean",
                   "Math.sqrt", "Array.from", "new Set", "Object.keys", "Object.values", "Object.entries"),
@@ -185,8 +189,8 @@ def _ecmascript(table: Language) -> Vocabulary:
         suffixes=(".length", ".toString()", "[0]", ".toLowerCase()", ".slice()", ".trim()", ".size", ".reverse()",
                   ".sort()", ".toUpperCase()", ".join('')", ".split('')", ".pop()", ".slice(1)", ".slice(0, -1)"),
         exceptions=("Error", "TypeError", "RangeError", "SyntaxError"),
-        conditions=("!{0}", "{0}", "{0} === null", "{0} === 0", "{0} !== null", "{0}.length === 0", "{0} < 0", "{0} > 0",
-                    "{0} === 1", "{0} <= 1", "{0} === undefined"),
+        conditions=("!{0}", "{0}", "{0} === null", "{0} === 0", "{0} !== null", "{0}.length === 0", "{0} < 0",
+                    "{0} > 0", "{0} === 1", "{0} <= 1", "{0} === undefined"),
         inserts=("return {0};", "{0}++;", "{0}--;", "{0} = 0;", "{0} = null;", "{0} = [];", "{0} += 1;", "{0}.sort();",
                  "this.{0} = {0};"),
         results=("null", "false", "true", "0", "[]", "1", "-1", '""', "{}", "undefined"),
@@ -211,18 +215,21 @@ def _java(table: Language) -> Vocabulary:
     return _braces(
         table,
         confusable=_groups(
-            "toLowerCase toUpperCase", "add addAll addFirst addLast offer push", "pop poll peek remove removeFirst removeLast",
-            "min max", "keySet values entrySet", "startsWith endsWith contains", "floor ceil round", "trim strip",
-            "indexOf lastIndexOf", "anyMatch allMatch noneMatch", "length size", "get getOrDefault", "put putIfAbsent",
-            "containsKey containsValue contains", "charAt codePointAt", "isDigit isLetter isLetterOrDigit isUpperCase isLowerCase",
-            "left right", "next prev", "first last", "start end", "getKey getValue", "parseInt parseDouble parseLong",
-            "append insert", "equals equalsIgnoreCase compareTo", "sqrt pow cbrt", "row col", "height width", "head tail",
-            "nextInt nextLine nextDouble", "print println printf", "substring subSequence",
+            """
+            toLowerCase toUpperCase, add addAll addFirst addLast offer push, pop poll peek remove removeFirst
+            removeLast, min max, keySet values entrySet, startsWith endsWith contains, floor ceil round, trim strip,
+            indexOf lastIndexOf, anyMatch allMatch noneMatch, length size, get getOrDefault, put putIfAbsent,
+            containsKey containsValue contains, charAt codePointAt, isDigit isLetter isLetterOrDigit isUpperCase
+            isLowerCase, left right, next prev, first last, start end, getKey getValue, parseInt parseDouble
+            parseLong, append insert, equals equalsIgnoreCase compareTo, sqrt pow cbrt, row col, height width, head
+            tail, nextInt nextLine nextDouble, print println printf, substring subSequence
+            """
         ),
-        wrappers=("Math.abs", "String.valueOf", "(int) ", "(long) ", "(double) ", "Math.floor", "Math.ceil", "Math.sqrt"),
+        wrappers=("Math.abs", "String.valueOf", "(int) ", "(long) ", "(double) ", "Math.floor", "Math.ceil",
+                  "Math.sqrt"),
         pair_wrappers=("Math.max", "Math.min"),
-        suffixes=(".length", ".length()", ".size()", ".toString()", ".toLowerCase()", ".trim()", ".toUpperCase()", "[0]",
-                  ".isEmpty()", ".intValue()"),
+        suffixes=(".length", ".length()", ".size()", ".toString()", ".toLowerCase()", ".trim()", ".toUpperCase()",
+                  "[0]", ".isEmpty()", ".intValue()"),
         exceptions=("IllegalArgumentException", "IllegalStateException", "RuntimeException", "NullPointerException",
                     "IndexOutOfBoundsException", "UnsupportedOperationException", "Exception"),
         conditions=("{0} == null", "{0} != null", "{0} == 0", "!{0}", "{0}", "{0}.isEmpty()", "{0} < 0", "{0} > 0",

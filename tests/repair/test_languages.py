@@ -152,7 +152,8 @@ def test_unknown_languages_have_nothing_but_text():
 
 
 def test_javascript_functions_and_names():
-    text = "class A extends B {\n  m(x) { return this.x; }\n}\nexport const f = ({k, l: m}, ...n) => { let z = 1; return z; };\n"
+    text = "class A extends B {\n  m(x) { return this.x; }\n}\n"
+    text += "export const f = ({k, l: m}, ...n) => { let z = 1; return z; };\n"
     source = Source("a.js", text)
     assert [f.qualified_name for f in functions(source)] == ["A.m", "f"]
     assert functions(source)[0].class_header == "class A extends B"
@@ -161,7 +162,8 @@ def test_javascript_functions_and_names():
 
 
 def test_java_functions_and_names():
-    text = "class A {\n  int k;\n  int m(int x, String... y) {\n    int a = x;\n    for (String s : y) a += s.length();\n    return a;\n  }\n}\n"
+    text = "class A {\n  int k;\n  int m(int x, String... y) {\n    int a = x;\n"
+    text += "    for (String s : y) a += s.length();\n    return a;\n  }\n}\n"
     source = Source("A.java", text)
     assert [f.qualified_name for f in functions(source)] == ["A.m"]
     assert visible_names(source, text.index("return a"))[:4] == ("x", "y", "a", "s")

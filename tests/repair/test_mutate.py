@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import sysconfig
 import textwrap
 import time
 from collections import Counter
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from repair.edits import FilePatch
 from repair.languages import Function, functions, parse, parses, statement_lines, tree_key
@@ -29,6 +33,11 @@ def python(text: str) -> Source:
 def library(name: str) -> Source:
     path = Path(sysconfig.get_paths()["stdlib"]) / f"{name}.py"
     return Source(path.name, path.read_text(encoding="utf-8"))
+
+
+def say(*figures: object) -> None:
+    """Measured figures, seen with `pytest -s`."""
+    sys.stdout.write(" ".join(map(str, figures)) + "\n")
 
 
 def middle_sized(source: Source, random: Random | None = None) -> list[Function]:
@@ -182,6 +191,9 @@ def test_reachable_repairs(buggy: str, fixed: str):
         ("def f(a):\n    return 'a\n", "def f(a):\n    return 'a'\n"),
         ("def f(a):\n    return [1 2]\n", "def f(a):\n    return [1, 2]\n"),
         ("def f(a):\n    a++\n", "def f(a):\n    a += 1\n"),
+        ("def f(a):\n    // double\n    return 2 * a\n", "def f(a):\n    # double\n    return 2 * a\n"),
+        ("def f(a):\n    if a:\n    b = 1\n    return b\n", "def f(a):\n    if a:\n        b = 1\n        return b\n"),
+        ("def f(a)\n    if a\n        return (1\n", "def f(a):\n    if a:\n        return (1)\n"),
         (
             "def f(a):\n    if a:\n        pass\n    else if a:\n        pass\n",
             "def f(a):\n    if a:\n        pass\n    elif a:\n        pass\n",
@@ -215,7 +227,7 @@ def test_syntax_faults_break_the_text():
         ),
         (
             "A.java",
-            "class A {\n  int f(int a, int b) {\n    for (int i = 0; i < a; i++) b += g(a, i);\n    return b;\n  }\n}\n",
+            "class A {\n int f(int a, int b) {\n  for (int i = 0; i < a; i++) b += g(a, i);\n  return b;\n }\n}\n",
             ("i <= a", "g(i, a)", "b -= g", "int i = 1", "return a;"),
         ),
     ],
@@ -294,7 +306,7 @@ def test_drawing_is_fast():
         for function in middle_sized(source):
             number += len(_drawn(source, function, random, 5))
     rate = number / (time.process_time() - start)
-    print(f"{rate:.0f} drawn faults per core-second")
+    say(f"{rate:.0f} drawn faults per core-second")
     assert rate > 500
 
 
@@ -334,11 +346,30 @@ def test_injected_faults_are_within_reach():
                 reached[mutation.bug_class] += found
                 ranks += [rank] if found else []
     share = reached.total() / drawn.total()
-    print(f"{share:.2f} of {drawn.total()} reached, median rank {statistics.median(ranks)}")
-    print({c: f"{reached[c]}/{drawn[c]}" for c in BUG_CLASSES if drawn[c]})
+    say(f"{share:.2f} of {drawn.total()} reached, median rank {statistics.median(ranks)}")
+    say({c: f"{reached[c]}/{drawn[c]}" for c in BUG_CLASSES if drawn[c]})
     assert drawn.total() >= 80
     assert share >= 0.6
     assert statistics.median(ranks) <= 60
+
+
+@pytest.mark.parametrize("name", ["a.py", "a.js", "a.tsx", "A.java", "a.unknown"])
+@given(text=st.text(alphabet=st.sampled_from("ab1 (){}[]:;,.=+-<!\"'\\#/\n\t\r😀\ud800\0if"), max_size=40))
+@settings(max_examples=25, deadline=None)
+def test_any_text_has_applicable_edits(name: str, text: str):
+    source = Source(name, text)
+    for mutation in (*islice(repairs(source), 200), *islice(faults(source), 50)):
+        patch = FilePatch("a", (mutation.edit,))
+        changed = patch.apply(text)
+        assert changed != text
+        assert patch.invert(text).apply(changed) == text
+
+
+def test_syntax_repairs_parse():
+    source = python("def f(a, b:\n    x = [a, b\n    return x\n")
+    found = list(repairs(source))
+    assert found
+    assert all(parses(source.with_text(applied(source, m))) is None for m in found)
 
 
 def test_size_of_the_neighbourhood():
@@ -349,5 +380,5 @@ def test_size_of_the_neighbourhood():
         sum(1 for _ in repairs(source, f.span, lines=[max(lines & set(range(f.first_line, f.last_line + 1)))]))
         for f in wanted
     ]
-    print(f"median {statistics.median(sizes)} repairs of a line")
+    say(f"median {statistics.median(sizes)} repairs of a line")
     assert 50 < statistics.median(sizes) < 5000

@@ -261,8 +261,8 @@ def _chained(
             left = parses(text)
             if left is None and depth < 3:
                 yield Mutation("several-errors", "syntax", _difference(first.text, text.text), 10)
-            elif left is not None and left.line != error.line:
-                # Python complains of an open bracket before it reads the lines in front of it
+            elif left is not None and left.line not in {error.line, number}:
+                # not "further down": Python complains of an open bracket before it reads the lines in front of it
                 further.append((-left.line, order, text, left))
     further.sort(key=lambda f: f[:2])
     for _, _, text, left in further[:depth] if depth > 1 else ():

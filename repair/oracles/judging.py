@@ -131,13 +131,13 @@ def applied(
     return changed, None
 
 
-def candidate_limits(cap: Limits, seconds: float) -> Limits:
-    """Limits of a candidate from what the unpatched code takes: 5 times as much CPU, at least a second.
+def candidate_limits(cap: Limits, wall: float, cpu: float) -> Limits:
+    """Limits of a candidate from what the unpatched code takes: 5 times as much, at least 1 s of CPU time.
 
-    The wall clock gets three times that, so that a busy machine does not condemn anyone; never above `cap`.
+    The wall clock gets at least three times the CPU's, so that a busy machine condemns nobody; never above `cap`.
     """
-    cpu = min(cap.cpu_seconds, max(1.0, 5 * seconds))
-    return replace(cap, cpu_seconds=cpu, wall_seconds=min(cap.wall_seconds, max(2.0, 3 * cpu)))
+    cpu = min(cap.cpu_seconds, max(1.0, 5 * cpu))
+    return replace(cap, cpu_seconds=cpu, wall_seconds=min(cap.wall_seconds, max(3 * cpu, 5 * wall)))
 
 
 def spectrum_of(lines: Mapping[str, Mapping[str, frozenset[int]]], settled: Settled) -> Spectrum | None:

@@ -31,6 +31,7 @@ PRELOAD = (
 _PUBLIC_CLASS = re.compile(
     r"^\s*public\s+(?:(?:final|abstract|sealed|strictfp)\s+)*(?:class|interface|enum|record)\s+(\w+)", re.M
 )
+_UNIT_SECONDS = 1.5  # CPU time of one traced assertion before it counts as hanging
 _DEFAULT_PATHS = {"python": "solution.py", "javascript": "solution.js", "java": "Main.java"}
 # Quick to start rather than quick to run. Standard output becomes the report pipe, see EmendLauncher.java.
 _JAVA_SCRIPT = """
@@ -67,6 +68,7 @@ class Run:
     observation: Observation
     report: Report
     infrastructure: str = ""
+    cpu_seconds: float = 0.0
 
 
 class _Runner(Protocol):
@@ -101,7 +103,7 @@ class Programs:
         nonce = secrets.token_hex(16)
         execution = self._runner(program, nonce, limits, "script")
         report = read_report(execution.report, nonce)
-        return Run(_observed(execution, report, limits), report, killed_from_outside(execution))
+        return _run_of(execution, report, limits)
 
     def probe(self, program: Program, limits: Limits) -> Run | None:
         """Run the script cut into single assertions, with coverage; None where the language has no probe."""
@@ -111,7 +113,12 @@ class Programs:
         nonce = secrets.token_hex(16)
         execution = self._runner(program, nonce, limits, "probe")
         report = read_report(execution.report, nonce)
-        return Run(_observed(execution, report, limits), report, killed_from_outside(execution))
+        return _run_of(execution, report, limits)
+
+
+def _run_of(execution: Execution, report: Report, limits: Limits) -> Run:
+    observation = _observed(execution, report, limits)
+    return Run(observation, report, killed_from_outside(execution), execution.cpu_seconds)
 
 
 def killed_from_outside(execution: Execution) -> str:
@@ -142,7 +149,7 @@ def _why_not(execution: Execution, report: Report, limits: Limits) -> str:
     if execution.code != 0:
         last = execution.stderr.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1][:200]
         return f"the script ended with status {execution.code}" + (f": {last}" if last else "")
-    if report.ended is None:
+    if report.ended is None or report.exits:
         return "the script left before its end (with status 0)"
     if report.threads:
         return "the script left a daemon thread running at its end"
@@ -165,7 +172,7 @@ def _warm_python(sandbox: Sandbox, python: Interpreter) -> Iterator[_Runner]:
 def _python(zygote: Zygote) -> _Runner:
     def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:
         path = program.path or _DEFAULT_PATHS["python"]
-        unit_seconds = min(limits.wall_seconds, limits.cpu_seconds) / 5
+        unit_seconds = min(_UNIT_SECONDS, limits.cpu_seconds / 3)
         task = task_file(nonce, mode=mode, script=path, tests_from=program.tests_from, unit_seconds=unit_seconds)
         files = {path: program.text.encode("utf-8", "surrogatepass"), **task}
         return zygote.run(files, ("-m", "emend_run"), limits)

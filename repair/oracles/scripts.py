@@ -82,7 +82,8 @@ class _Units:
     report: Report
     order: tuple[str, ...]
     settled: Settled
-    seconds: float
+    seconds: float  # CPU time of the traced run
+    hung: bool
 
     def of_line(self, line: int) -> str | None:
         """The id of the unit whose asserting statement begins at that line, where only one call made it."""
@@ -110,20 +111,25 @@ class ScriptBench:
         return patch.paths == (self._source.path,)
 
     def baseline(self) -> Baseline:
-        """Run the unpatched script twice, then take its tests apart. Raises NothingToRepair, OracleError."""
+        """Take the tests of the unpatched script apart, then run it whole twice.
+
+        Raises NothingToRepair, OracleError, SandboxError.
+        """
         whole: list[Run] = []
         program = self._program(self._source)
+        self._units = units = self._probe(program)
+        # Where an assertion hangs the whole script will hang too: it gets a candidate's time only.
+        limits = self._limits_from([], units) if units and units.hung else self._oracle.limits
 
         def once() -> Observation:
             if whole and not whole[0].observation.complete:
                 return whole[0].observation  # a hang is not waited for twice
-            whole.append(self._programs.run(program, self._limits))
+            whole.append(self._programs.run(program, limits))
             return whole[-1].observation
 
         observation, settled = steady(once)
         if observation.passed:
             raise NothingToRepair("the tests pass as they are: nothing to repair")
-        self._units = units = self._probe(program)
         self._limits = self._limits_from(whole, units)
         if units is None:
             return self._whole_baseline(whole[0], settled)
@@ -189,12 +195,16 @@ class ScriptBench:
         if not failing:
             return None  # the fault shows outside of single assertions
         order = tuple(test_id for test_id, _ in report.begun)
-        return _Units(report, order, Settled(failing, passing, frozenset()), run.observation.seconds)
+        hung = any(trace.error_type == "Timeout" for trace in report.traces.values()) or not run.observation.complete
+        return _Units(report, order, Settled(failing, passing, frozenset()), run.cpu_seconds, hung)
 
     def _limits_from(self, whole: list[Run], units: _Units | None) -> Limits:
-        seconds = [run.observation.seconds for run in whole if run.observation.complete]
-        seconds += [units.seconds / 3] if units else []  # traced code runs several times slower
-        return candidate_limits(self._oracle.limits, max(seconds, default=0.0))
+        ended = [run for run in whole if run.observation.complete]
+        wall = max((run.observation.seconds for run in ended), default=0.0)
+        cpu = [run.cpu_seconds for run in ended]
+        if units and not units.hung:
+            cpu.append(units.seconds / 3)  # traced code runs several times slower
+        return candidate_limits(self._oracle.limits, wall, max(cpu, default=0.0))
 
     def _whole_baseline(self, run: Run, settled: Settled) -> Baseline:
         found = run.report.broken or run.report.failure

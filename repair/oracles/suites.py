@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -62,6 +62,7 @@ class SuiteRun:
     fault: str = ""
     infrastructure: str = ""
     left_early: bool = False  # the process ended before its runner did
+    cpu_seconds: float = 0.0
 
 
 class Suite(Protocol):
@@ -180,7 +181,8 @@ class PythonSuite:
             execution.wall_seconds,
             reason,
         )
-        return SuiteRun(observation, report, self._fault(execution, report), outside, left_early=early)
+        fault = self._fault(execution, report)
+        return SuiteRun(observation, report, fault, outside, left_early=early, cpu_seconds=execution.cpu_seconds)
 
     def _reason(self, execution: Execution, report: Report, stopped: str, *, early: bool) -> str:
         if stopped:
@@ -199,7 +201,7 @@ class PythonSuite:
                 f"{report.missing} is not installed for {python}; "
                 f"install it there ({python} -m pip install {report.missing}) or name another interpreter"
             )
-        if report.unusable == _UNSTARTED and b"while loading conftest" not in execution.stderr:
+        if _UNSTARTED in (report.unusable, report.ended) and b"while loading conftest" not in execution.stderr:
             told = [line for line in decoded(execution).split("\n") if line.strip()]
             return f"{self._command.shown} does not start: {told[-1].strip() if told else 'wrong usage'}"
         if report.collected == () and not report.tests:
@@ -251,7 +253,7 @@ class ProgramSuite:
         observation = Observation(
             passed, (), not stopped and not outside, decoded(execution), execution.wall_seconds, reason
         )
-        return SuiteRun(observation, fault=fault, infrastructure=outside)
+        return SuiteRun(observation, fault=fault, infrastructure=outside, cpu_seconds=execution.cpu_seconds)
 
 
 def _path_with(python: Interpreter) -> dict[str, str]:
@@ -295,7 +297,5 @@ class NodeSuite:
             passed, tests or (), not (stopped or outside or early), decoded(execution), execution.wall_seconds, reason
         )
         fault = "node --test finds no tests; name the test files in the command" if tests == () and not stopped else ""
-        return SuiteRun(observation, fault=fault, infrastructure=outside, left_early=early)
-
-
-Runner = Callable[[Mapping[str, bytes]], SuiteRun]
+        seconds = execution.cpu_seconds
+        return SuiteRun(observation, fault=fault, infrastructure=outside, left_early=early, cpu_seconds=seconds)

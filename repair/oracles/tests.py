@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from repair.candidates import Candidate
-from repair.defects import Evidence, FailingTest
+from repair.defects import Evidence, FailingTest, Traceback
 from repair.edits import Patch
-from repair.errors import InputError, NothingToRepair, OracleError
+from repair.errors import NothingToRepair, OracleError
 from repair.oracle import Baseline
 from repair.oracles.commands import TestCommand, Tool, command_for, is_test_name, parse_command
 from repair.oracles.interpreters import Interpreter, environment_folders, find_python, has_module
@@ -40,6 +40,7 @@ from repair.workspace import LINKED, workspace
 
 TEST_LIMITS = Limits(wall_seconds=120.0, cpu_seconds=120.0)
 _EVIDENCE = 3  # failing tests told
+_HANGING_SECONDS = 15.0
 _TRACED_SECONDS = 20.0  # a baseline slower than this is not run a third time for coverage
 _FORBIDDEN = frozenset(
     {
@@ -153,15 +154,16 @@ class TestBench:
         runs: list[SuiteRun] = []
 
         def once() -> Observation:
-            runs.append(self._base_run())
+            runs.append(self._base_run(self._hanging_after(runs)))
             return runs[-1].observation
 
         observation, settled = steady(once)
         if observation.passed:
             raise NothingToRepair(f"the tests pass as they are ({self._command.shown}): nothing to repair")
-        self._limits = candidate_limits(self._oracle.limits, max(run.observation.seconds for run in runs))
+        wall = max(run.observation.seconds for run in runs[-1:])
+        self._limits = candidate_limits(self._oracle.limits, wall, max(run.cpu_seconds for run in runs[-1:]))
         self._test_files |= self._collected_files(runs[0])
-        spectrum, notes = self._spectrum(settled, observation.seconds)
+        spectrum, notes = self._spectrum(settled, runs)
         if settled.flaky:
             notes += (f"{len(settled.flaky)} tests pass in some runs only and do not count: {min(settled.flaky)}, ...",)
         failing = sorted(settled.failing)
@@ -227,37 +229,46 @@ class TestBench:
         self._runs += 1
         return self._suite.run(files, self._limits, selection)
 
-    def _base_run(self) -> SuiteRun:
+    def _base_run(self, test_seconds: float) -> SuiteRun:
         """One run of the unpatched code. Raises OracleError when it says nothing about the code."""
-        limits = self._oracle.limits
-        run = self._run({}, replace(EVERYTHING, test_seconds=limits.wall_seconds / 4))
+        self._runs += 1
+        run = self._suite.run({}, self._oracle.limits, Selection(test_seconds=test_seconds))
         if run.fault:
             raise OracleError(run.fault)
         if run.infrastructure:
             raise OracleError(f"{run.infrastructure}; run again")
         if not run.observation.complete and not run.left_early:
-            raise OracleError(
-                f"{run.observation.reason} on the unpatched code; name fewer or quicker tests, or raise the limit"
-            )
+            advice = "name fewer or quicker tests, or raise the limit"
+            raise OracleError(f"{run.observation.reason} on the unpatched code; {advice}")
         return run
 
-    def _collected_files(self, run: SuiteRun) -> frozenset[str]:
-        return frozenset(t.split("::")[0] for t in run.report.collected or () if "::" in t) - self._untested(run)
+    def _hanging_after(self, runs: Sequence[SuiteRun]) -> float:
+        """Seconds after which a test of the unpatched code hangs: less once it is known how long the others take."""
+        first = min(_HANGING_SECONDS, self._oracle.limits.wall_seconds / 4)
+        if not runs or not _hung(runs[0]):
+            return first
+        others = [t.seconds for t in runs[0].observation.tests if t.outcome is Outcome.PASSED]
+        return min(first, max(2.0, 5 * max(others, default=0.0)))
 
-    def _untested(self, run: SuiteRun) -> frozenset[str]:
-        """Nothing is exempt: a file that holds tests is a test file, also when it was named as a source."""
-        return frozenset()
+    @staticmethod
+    def _collected_files(run: SuiteRun) -> frozenset[str]:
+        """A file that holds tests is a test file, also when it was named as a source."""
+        return frozenset(t.split("::")[0] for t in run.report.collected or () if "::" in t)
 
-    def _spectrum(self, settled: Settled, seconds: float) -> tuple[Spectrum | None, tuple[str, ...]]:
+    def _spectrum(self, settled: Settled, runs: Sequence[SuiteRun]) -> tuple[Spectrum | None, tuple[str, ...]]:
         if not self._suite.per_test or self._command.tool is Tool.NODE_TEST or settled.failing == {WHOLE}:
             return None, ()
-        if seconds > _TRACED_SECONDS:
-            return None, (f"no coverage was taken: the tests take {seconds:.0f} s",)
-        self._limits, limits = self._oracle.limits, self._limits
-        run = self._run({}, Selection(trace=tuple(self._sources), test_seconds=self._oracle.limits.wall_seconds / 4))
-        self._limits = limits
+        if runs[-1].cpu_seconds > _TRACED_SECONDS:
+            return None, (f"no coverage was taken: the tests take {runs[-1].cpu_seconds:.0f} s",)
+        self._runs += 1
+        selection = Selection(trace=tuple(self._sources), test_seconds=self._hanging_after(runs))
+        run = self._suite.run({}, self._oracle.limits, selection)
         found = spectrum_of(run.report.lines, settled)
         return found, () if found else ("no coverage could be taken of the failing tests",)
+
+
+def _hung(run: SuiteRun) -> bool:
+    return any(trace.error_type == "Timeout" for trace in run.report.traces.values())
 
 
 def _paths_down(parts: tuple[str, ...]) -> Iterator[PurePosixPath]:
@@ -304,12 +315,9 @@ def _evidence(run: SuiteRun, failing: list[str]) -> tuple[Evidence, ...]:
     return parse_error(run.observation.output).evidence
 
 
-def _trace(run: SuiteRun, result: TestResult):
+def _trace(run: SuiteRun, result: TestResult) -> Traceback | None:
+    """The runner's own trace, else one read from the message."""
     trace = run.report.traces.get(result.test_id)
     if trace is not None:
         return trace
-    evidence = parse_error(result.message).evidence
-    return next((e for e in evidence if not isinstance(e, FailingTest) and hasattr(e, "frames")), None)
-
-
-__all__ = ["TEST_LIMITS", "CommandOracle", "InputError", "TestBench", "TestOracle", "with_groups"]
+    return next((e for e in parse_error(result.message).evidence if isinstance(e, Traceback)), None)

@@ -7,7 +7,7 @@ be read back. Every record is one line `NONCE {json}` on the file descriptor EME
 else is written there does not count. Told apart by `kind`:
 
     broken {message}                the script does not compile
-    exit {path}                     it raised SystemExit; `path` is the file of the innermost frame
+    exit {path}                     it raised SystemExit; `path` is the innermost file of the program
     failed {message, trace}         it raised something else
     end {code, threads}             it ran to its end (script), or the session ended (pytest, unittest)
     missing {name}                  a module that the runner needs is not installed
@@ -109,13 +109,21 @@ def _text_of(error: BaseException) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """The file whose code raised `error`."""
+    """The file of the program (in the working directory) whose code led to `error`."""
     path, at = "", error.__traceback__
     while at is not None:
-        if not at.tb_frame.f_code.co_filename.startswith(_HERE):
-            path = at.tb_frame.f_code.co_filename
+        shown = _shown(at.tb_frame.f_code.co_filename)
+        path = path if os.path.isabs(shown) or shown.startswith("<") else shown  # noqa: PTH117
         at = at.tb_next
-    return _shown(path) if path else ""
+    return path
+
+
+def _status(error: SystemExit) -> int:
+    """The exit status that the interpreter makes of it."""
+    if error.code is None or isinstance(error.code, int):
+        return (error.code or 0) & 0xFF
+    sys.stderr.write(str(error.code) + "\n")
+    return 1
 
 
 def read_script(path: str, reporter: Reporter) -> types.CodeType | None:
@@ -161,7 +169,9 @@ def run_script(task: dict[str, Any], reporter: Reporter) -> int:
         exec(code, names)
     except SystemExit as error:
         reporter.write("exit", path=_innermost(error))
-        raise
+        status = _status(error)
+        reporter.write("end", code=status, threads=join_threads())
+        return status
     except BaseException as error:  # noqa: BLE001  (whatever the program raises is its failure)
         found = describe(error)
         reporter.write("failed", **found)

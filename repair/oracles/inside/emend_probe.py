@@ -19,6 +19,7 @@ from typing import Any
 from emend_inside import Reporter, cut, describe, fresh_main, read_script
 from emend_trace import Timeout, Tracer
 
+MAX_TIMEOUTS = 2  # units that hang; the script is left then
 MAX_UNITS = 1000  # units that run; a helper called in a loop makes one at every call
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _COMPARISONS = {
@@ -193,6 +194,7 @@ class _Units:
         self._open = 0  # number of the unit that runs
         self._name = ""
         self.any_failed = False
+        self._timeouts = 0
         seconds = float(task.get("unit_seconds", 0))
         self._tracer = Tracer([task["script"]], last_line=task["tests_from"] - 1, seconds=seconds)
 
@@ -240,6 +242,9 @@ class _Units:
         self.any_failed = True
         at = error.__traceback__.tb_lineno if error.__traceback__ else 0
         self._close(unit, "failed", **describe(error))
+        self._timeouts += isinstance(error, Timeout)
+        if self._timeouts >= MAX_TIMEOUTS:
+            raise SystemExit(1)
         return start <= at <= stop
 
 

@@ -50,7 +50,11 @@ class Plugin:
         """Report what there is; keep only what was asked for."""
         self._reporter.write("collected", ids=[item.nodeid for item in items])
         if self._only is not None:
-            items[:] = [item for item in items if item.nodeid in self._only]
+            items[:] = [item for item in items if self._wanted(item.nodeid)]
+
+    def _wanted(self, nodeid: str) -> bool:
+        """Whether it was asked for by itself, or its whole file was (one that could not be collected before)."""
+        return self._only is None or nodeid in self._only or nodeid.split("::")[0] in self._only
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: Any) -> Any:

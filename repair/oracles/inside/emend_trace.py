@@ -20,7 +20,10 @@ class Timeout(BaseException):
 
 
 class Tracer:
-    """Collects lines of `files` (absolute paths, or names given to `compile`) up to `last_line`."""
+    """Collects lines of `files` (absolute paths, or names given to `compile`) up to `last_line`.
+
+    A test that takes more than `seconds` of CPU time (0: any) is ended by Timeout.
+    """
 
     def __init__(self, files: Iterable[str], *, last_line: int = 1 << 30, seconds: float = 0.0) -> None:
         self._files = set(files)
@@ -35,7 +38,7 @@ class Tracer:
         """Begin a test: nothing executed yet."""
         self._lines = {}
         self._wanted = {}
-        self._deadline = time.monotonic() + self._seconds if self._seconds else 0.0
+        self._deadline = time.process_time() + self._seconds if self._seconds else 0.0
         threading.settrace(self._call)
         sys.settrace(self._call)
 
@@ -69,6 +72,6 @@ class Tracer:
     def _tick(self) -> None:
         """Look at the clock at every 256th line or call."""
         self._ticks += 1
-        if self._deadline and not self._ticks & 255 and time.monotonic() > self._deadline:
+        if self._deadline and not self._ticks & 255 and time.process_time() > self._deadline:
             self._deadline = 0.0
             raise Timeout("it had not ended when its time was up")

@@ -103,7 +103,8 @@ class _Runner(unittest.TextTestRunner):
         self._reporter.write("collected", ids=[test_name(t) for t in tests])
         only = self._task.get("only")
         if only is not None:
-            tests = [t for t in tests if test_name(t) in set(only)]
+            groups = tuple(name[len("import of ") :] + "." for name in only if name.startswith("import of "))
+            tests = [t for t in tests if test_name(t) in only or test_name(t).startswith(groups)]
         return super().run(unittest.TestSuite(tests))
 
 

@@ -222,18 +222,16 @@ def test_nothing_to_repair(sandbox):
 
 def test_flaky_tests_are_no_oracle(sandbox):
     tests = "import time; assert time.time_ns() // 1000 % 2"
-    raised = False
-    for _ in range(12):  # a run of equal outcomes has a chance of its own
-        with ScriptOracle(Source("s.py", "x = 1"), tests, sandbox).open() as bench:
+    with ScriptOracle(Source("s.py", "x = 1"), tests, sandbox).open() as bench:
+        for _ in range(20):  # runs of equal outcomes have a chance of their own
             try:
-                bench.baseline()
-            except OracleError as error:
-                assert "flaky" in str(error)
-                raised = True
-                break
+                assert bench.baseline().failing
             except NothingToRepair:
                 continue
-    assert raised
+            except OracleError as error:
+                assert "flaky" in str(error)
+                return
+    pytest.fail("a test that depends on the clock was never seen to differ")
 
 
 JS_CODE = "const twice = (n) => n + n + 1;\n"
@@ -271,11 +269,9 @@ def test_java(sandbox):
     with warm_programs(sandbox, "java") as programs:
         observation = run_script(programs, "java", JAVA % "", JAVA_TESTS, limits)
         assert observation.passed, observation
-        failed = run_script(programs, "java", JAVA % " + 1", JAVA_TESTS, limits)
-        assert not failed.passed
-        assert "got 5" in failed.output
         left = run_script(programs, "java", (JAVA % "").replace("return", "System.exit(0); return"), JAVA_TESTS, limits)
         assert not left.passed
+        assert "before its end" in left.reason
 
 
 def test_a_language_that_cannot_be_run(sandbox):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from eval.measure import Conditions, Status, measure
 from eval.suites.rows import Case
 from repair.sandbox import Tier
@@ -38,13 +39,10 @@ def test_repaired_and_correct(sandbox):
 
 
 def test_overfitting_is_plausible_and_not_correct(sandbox):
-    # 2 + 2 and 2 * 2 agree, 2 ** 2 too: only the held-out test tells them apart
-    weak = replace(CASE, buggy_code=FIXED.replace("*", "-"), tests="assert area(2, 2) == 4\n")
-    found = measure(weak, None, sandbox, replace(CONDITIONS, order="random", seed=1))
-    assert found.status is Status.REPAIRED
+    odd = "def area(w, h):\n    return w * h + (w == 5)\n"  # out of reach of what passes the tests
+    found = measure(replace(CASE, fixed_code=odd, held_out_tests="assert area(5, 6) == 31\n"), None, sandbox, CONDITIONS)
+    assert (found.status, found.correct, found.first_correct) == (Status.REPAIRED, False, None)
     assert found.first_plausible is not None
-    assert found.correct in (True, False)
-    assert (found.correct is True) == ("+    return w * h" in found.diff)
 
 
 def test_without_held_out_tests_the_reference_decides(sandbox):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from eval.suites.rows import Case, parse_row, read_suite
 from repair.errors import SuiteError
 

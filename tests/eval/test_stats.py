@@ -1,7 +1,8 @@
 import pytest
-from eval.stats import Share, quantile, wilson
 from hypothesis import given
 from hypothesis import strategies as st
+
+from eval.stats import Share, quantile, wilson
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from eval.measure import Conditions, Measurement, Status, fault_rank
 from eval.results import open_results, read_results
 from eval.stats import Share

@@ -75,7 +75,6 @@ class _Change:
     completion: Completion | None = None
 
 
-
 class _Lines:
     """Suspiciousness of lines, with the neighbours of an insertion counted in."""
 

@@ -67,9 +67,7 @@ def test_lines_of_the_given_location_are_tried_first():
 
 
 def test_the_model_moves_its_favourite_to_the_front():
-    model = ScriptedModel(
-        belief=LineBelief({5: 0.9, 4: 0.1}), scores={(FIX,): log(0.5)}, unscored=-30.0
-    )
+    model = ScriptedModel(belief=LineBelief({5: 0.9, 4: 0.1}), scores={(FIX,): log(0.5)}, unscored=-30.0)
     assert texts(search(model))[0] == CODE.replace("-=", "+=")
 
 

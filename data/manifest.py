@@ -76,10 +76,7 @@ def card(values: Mapping[str, object]) -> str:
         "",
         "| package | version | licence | files | MB | SHA-256 |",
         "|---|---|---|---|---|---|",
-        *(
-            f"| {p['name']} | {p['version']} | {p['licence']} | {p['files']} | {p['bytes'] / 1e6:.2f} | {p['sha256'][:16]}… |"
-            for p in used
-        ),
+        *(_table_row(p) for p in used),
         "",
         *_reasons("Refused packages", {p["name"]: p["reason"] for p in packages if not p["accepted"]}),
         *_reasons("Files left out", values["files_left_out"]),
@@ -87,6 +84,12 @@ def card(values: Mapping[str, object]) -> str:
         *_reasons("Stages", {name: json.dumps(counts, sort_keys=True) for name, counts in stages.items()}),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _table_row(package: Mapping[str, object]) -> str:
+    size, digest = int(str(package["bytes"])) / 1e6, str(package["sha256"])[:16]
+    cells = (package["name"], package["version"], package["licence"], package["files"], f"{size:.2f}", f"{digest}…")
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _reasons(title: str, counts: object) -> list[str]:

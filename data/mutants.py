@@ -249,7 +249,8 @@ class Injector:
                 yield made
 
     def _one(self, unit: Unit, places: Mapping[str, Sequence[Site]], draw: random.Random) -> Example | None:
-        if draw.random() < 2 * max(0.0, self.clean_share - self.clean / (self.made + 1)) + self.clean_share / 2:
+        behind = self.clean_share - self.clean / (self.made + 1)
+        if draw.random() < self.clean_share + 4 * behind:
             return example(unit, (), draw)
         fault = draw_fault(unit, places, self.quota, draw)
         if fault is None:

@@ -76,7 +76,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
-            raise InputError(f"budget.candidates is {self.candidates}; it must be at least 1", field="budget.candidates")
+            raise InputError(f"budget.candidates is {self.candidates}; at least 1 is needed", field="budget.candidates")
         if not self.seconds > 0:
             raise InputError(f"budget.seconds is {self.seconds}; it must be more than 0", field="budget.seconds")
 
@@ -107,7 +107,7 @@ class RepairRequest:
         if len(set(paths)) != len(paths):
             raise InputError("a source file was given twice", field="files")
         if self.location is not None and self.location.path not in paths:
-            raise InputError(f"location names {self.location.path}, which is not among the files", field="location.path")
+            raise InputError(f"location names {self.location.path}, which is no file given", field="location.path")
 
     def source(self, path: str) -> Source:
         """The source of that path. Raises InputError when there is none."""

@@ -63,5 +63,5 @@ class Model(Protocol):
         ...
 
     def score(self, view: View, changes: Sequence[tuple[Hunk, ...]]) -> Sequence[float] | None:
-        """log P(change | view) of each, natural log, location included; None when it cannot."""
+        """Log P(change | view) of each, natural log, location included; None when it cannot."""
         ...

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from repair.candidates import Candidate
 from repair.defects import Evidence
 from repair.edits import Patch
 from repair.spectrum import Spectrum
 from repair.verdicts import Judgement, Observation
-from repair.candidates import Candidate
 
 
 @dataclass(frozen=True, slots=True)

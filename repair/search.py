@@ -228,7 +228,7 @@ class Search:
         return prior + ordering.model * (ordering.unscored if term is None else term)
 
     def _model_terms(self, changes: Sequence[_Change]) -> list[float | None]:
-        """log P(text | view, start line) of each change, None where the model cannot say."""
+        """Log P(text | view, start line) of each change, None where the model cannot say."""
         terms: list[float | None] = [None] * len(changes)
         if self._model is None or not self._scores:
             return terms

@@ -98,6 +98,14 @@ class Tree:
         low, high = bisect_left(self.starts, span.start), bisect_right(self.starts, span.end)
         return tuple(n for n in self.nodes[low:high] if n.end <= span.end)
 
+    def overlapping(self, span: Span) -> list[Node]:
+        """Nodes that share a character with `span`, in preorder."""
+        around = self.at(Span(span.start, span.start))
+        above = [around, *around.ancestors()] if around is not None else []
+        before = [n for n in reversed(above) if n.start < span.start < n.end]
+        low, high = bisect_left(self.starts, span.start), bisect_left(self.starts, span.end)
+        return before + [n for n in self.nodes[low:high] if n.end > n.start]
+
     def at(self, span: Span) -> Node | None:
         """The smallest node that covers `span`."""
         node = self.root

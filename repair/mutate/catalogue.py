@@ -266,7 +266,7 @@ REPAIRS: tuple[tuple[Operator, ...], ...] = (
         Operator("insert-copy", "statement", _statements, statements.insert_copy, 1.5),
         Operator("insert-simple", "statement", _statements, statements.insert_simple, 1.5),
         Operator("unguard", "statement", _conditionals, statements.unguard, 1.5),
-        Operator("else", "statement", _conditionals, statements.drop_empty_guard, 2),
+        Operator("else", "statement", _conditionals, statements.add_else, 2),
         Operator("delete-arm", "statement", _else, statements.delete_arm, 1),
         Operator("add-element", "element", _collections, calls.add_element, 1),
         Operator("drop-element", "element", _collections, calls.drop_element, 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from repair.languages import Language, Node, Tree
@@ -190,10 +190,6 @@ class Context:
             known = _unit(self.tree.source.text)
             self.tree.memory["unit"] = known
         return known
-
-    def expressions(self, span_of: Node) -> Iterator[Node]:
-        """Expressions below a node whose values are read."""
-        return (n for n in span_of.walk() if self.is_value(n))
 
 
 def _locals(tree: Tree, offset: int) -> tuple[str, ...]:

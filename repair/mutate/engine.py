@@ -187,14 +187,14 @@ def _tier(context: Context, nodes: Sequence[Node], tier: int) -> list[Mutation]:
 
 
 def _touching(tree: Tree, span: Span | None, lines: Collection[int] | None) -> list[Node]:
+    """Nodes inside of `span` that share a character with one of the lines, in preorder."""
     if lines is None:
         return list(tree.within(span))
-    spans = [tree.source.line_span(n, terminator=True) for n in sorted(lines) if 1 <= n <= tree.source.line_count]
-    low = min((s.start for s in spans), default=0)
-    high = max((s.end for s in spans), default=0)
-    nodes = (n for n in tree.nodes if n.start < high and n.end > low)
-    inside = (n for n in nodes if span is None or (span.start <= n.start and n.end <= span.end))
-    return [n for n in inside if any(n.start < s.end and n.end > s.start for s in spans)]
+    found: dict[int, Node] = {}
+    for number in sorted(lines):
+        if 1 <= number <= tree.source.line_count:
+            found.update((id(node), node) for node in tree.overlapping(tree.source.line_span(number, terminator=True)))
+    return [n for n in found.values() if span is None or (span.start <= n.start and n.end <= span.end)]
 
 
 def repairs(source: Source, span: Span | None = None, *, lines: Collection[int] | None = None) -> Iterator[Mutation]:

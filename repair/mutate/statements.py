@@ -33,6 +33,14 @@ def _movable(context: Context, node: Node) -> bool:
     )
 
 
+def _may_reflow(context: Context, node: Node) -> bool:
+    """Whether the lines of a movable statement may be indented anew: no string goes over several of them."""
+    if not _movable(context, node):
+        return False
+    strings = (n for n in node.walk() if n.kind in context.table.strings)
+    return not any("\n" in context.text(s) for s in strings)
+
+
 def delete_statement(context: Context, node: Node) -> Iterator[Change]:
     """The statement is gone; a block that would be empty gets an empty statement."""
     if not _movable(context, node) or node.parent is None or context.text(node) == context.words.empty:
@@ -74,7 +82,7 @@ def _full_lines(context: Context, start: int, end: int) -> str:
 def unguard(context: Context, node: Node) -> Iterator[Change]:
     """`if c: body` becomes `body`."""
     body = node.child("consequence") or node.child("body")
-    if body is None or not _movable(context, node) or node.child("alternative") is not None:
+    if body is None or not _may_reflow(context, node) or node.child("alternative") is not None:
         return
     if any(c.kind in context.table.else_clauses for c in node.children):
         return
@@ -85,12 +93,16 @@ def unguard(context: Context, node: Node) -> Iterator[Change]:
         yield start, end, _dedented(text, context.unit())
 
 
-def drop_empty_guard(context: Context, node: Node) -> Iterator[Change]:
+def add_else(context: Context, node: Node) -> Iterator[Change]:
     """`if c: a` and the statement behind become `if c: a` `else: statement`."""
     following = _sibling(context, node, 1)
     if following is None or not context.words.otherwise or not _movable(context, node):
         return
-    if node.child("alternative") is not None or not context.owns_lines(following):
+    if (
+        node.child("alternative") is not None
+        or not context.owns_lines(following)
+        or not _may_reflow(context, following)
+    ):
         return
     indent, unit, newline = context.indentation(node), context.unit(), context.tree.source.newline
     start, end = _lines(context, following)
@@ -158,7 +170,7 @@ def dedent_statement(context: Context, node: Node) -> Iterator[Change]:
     block = node.parent
     if block is None or block.parent is None or not context.table.layout:
         return
-    if not may_dedent(context, node) or not _movable(context, node):
+    if not may_dedent(context, node) or not _may_reflow(context, node):
         return
     owner = block.parent
     outer = context.indentation(owner)
@@ -183,7 +195,7 @@ def _ends_compound(context: Context, block: Node) -> bool:
 def indent_statement(context: Context, node: Node) -> Iterator[Change]:
     """A statement moves into the block that ends in front of it (and one deeper, if that ends with a block)."""
     before = _sibling(context, node, -1)
-    if before is None or not context.table.layout or not _movable(context, node):
+    if before is None or not context.table.layout or not _may_reflow(context, node):
         return
     own = context.indentation(node)
     start, end = _lines(context, node)
@@ -331,7 +343,7 @@ def insert_guard(context: Context, node: Node) -> Iterator[Change]:
 
 def guard_statement(context: Context, node: Node) -> Iterator[Change]:
     """A statement runs only under a condition."""
-    if not _movable(context, node) or context.function(node) is None:
+    if not _may_reflow(context, node) or context.function(node) is None:
         return
     names = [n for n in context.locals(node)[:8] if n != context.table.self_name]
     indent, unit, newline = context.indentation(node), context.unit(), context.tree.source.newline

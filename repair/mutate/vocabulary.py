@@ -40,7 +40,6 @@ class Vocabulary:
     tight: frozenset[str] = frozenset()  # further kinds that bind tighter than binary operators
     blocks: frozenset[str] = frozenset()  # kinds
     openers: tuple[str, ...] = ()  # keywords after which a block must follow
-    replacement: str = ""  # how to write one operator in place of a comparison by mistake
 
 
 def _groups(text: str) -> dict[str, tuple[str, ...]]:

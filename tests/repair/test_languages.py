@@ -222,6 +222,15 @@ def test_nodes_cover_their_characters(noise: str):
     assert words == ["naïve", "f", "größe"]
 
 
+def test_nodes_that_overlap_a_line():
+    source = python('x = f(1,\n      """a\n      b""",\n  y)\nz = 2\n')
+    tree = parse(source)
+    for number in range(1, source.line_count + 1):
+        span = source.line_span(number, terminator=True)
+        wanted = [n for n in tree.nodes if n.start < span.end and n.end > span.start and n.end > n.start]
+        assert tree.overlapping(span) == wanted
+
+
 def test_the_grammar_agrees_with_python_on_the_library():
     text = Path(heapq.__file__).read_text(encoding="utf-8")
     source = Source("heapq.py", text)

@@ -80,9 +80,19 @@ SAMPLE = python(
 )
 
 
+@cache
+def sample_faults() -> tuple[Mutation, ...]:
+    return tuple(faults(SAMPLE))
+
+
+@cache
+def sample_repairs() -> tuple[Mutation, ...]:
+    return tuple(repairs(SAMPLE))
+
+
 @pytest.mark.parametrize("bug_class", [c for c in BUG_CLASSES if c != "syntax"])
 def test_every_class_is_injected(bug_class: str):
-    found = [m for m in faults(SAMPLE) if m.bug_class == bug_class]
+    found = [m for m in sample_faults() if m.bug_class == bug_class]
     assert found
     for mutation in found:
         text = applied(SAMPLE, mutation)
@@ -118,7 +128,7 @@ def test_every_class_is_injected(bug_class: str):
     ],
 )
 def test_injected_lines(operator: str, line: str):
-    lines = {text for m in faults(SAMPLE) if m.operator == operator for text in applied(SAMPLE, m).split("\n")}
+    lines = {text for m in sample_faults() if m.operator == operator for text in applied(SAMPLE, m).split("\n")}
     if operator == "variable" and "if best" in line:
         assert "    if result is None:" in lines
     elif operator == "dedent":
@@ -207,7 +217,7 @@ def test_syntax_repairs(buggy: str, fixed: str):
 
 
 def test_syntax_faults_break_the_text():
-    found = [m for m in faults(SAMPLE) if m.bug_class == "syntax"]
+    found = [m for m in sample_faults() if m.bug_class == "syntax"]
     assert len({m.operator for m in found}) >= 4
     assert all(parses(SAMPLE.with_text(applied(SAMPLE, m))) is not None for m in found)
 
@@ -255,7 +265,7 @@ def test_repairs_keep_to_their_lines_and_are_distinct():
 
 
 def test_cheap_repairs_come_first():
-    operators = [m.operator for m in repairs(SAMPLE)]
+    operators = [m.operator for m in sample_repairs()]
     assert operators.index("comparison") < operators.index("wrap") < operators.index("insert-guard")
 
 
@@ -332,7 +342,10 @@ def _reached(original: Source, mutation: Mutation) -> tuple[bool, int]:
 
 
 def test_injected_faults_are_within_reach():
-    """Measured: 0.7 of all classes together; a deleted statement or a long dropped argument cannot be enumerated."""
+    """Measured: 0.65 of 564 faults in 20 modules, each function a file of its own; 0.72 of 456 in their files.
+
+    A deleted statement, a name that nothing else uses or a long argument cannot be enumerated.
+    """
     random = Random(4)
     reached: Counter[str] = Counter()
     drawn: Counter[str] = Counter()

@@ -189,7 +189,7 @@ def _batches(recipe: Recipe, log: Log) -> tuple[Batches, Sequence[Batch]]:
 
 
 def _vocabulary_check(batches: Batches, vocabulary: int) -> None:
-    highest = max(int(batches.shards.example(i).ids.max()) for i in range(min(64, len(batches.shards))))
+    highest = batches.shards.highest
     if highest >= vocabulary:
         raise InputError(f"the shards hold token {highest}, the base has {vocabulary}: other tokenizer", field="data")
 

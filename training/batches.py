@@ -96,6 +96,11 @@ class Shards:
     def __len__(self) -> int:
         return len(self.spans)
 
+    @property
+    def highest(self) -> int:
+        """The largest token id of all shards: it must lie below the vocabulary of a model."""
+        return max(int(ids.max()) for ids in self._ids)
+
     def example(self, index: int) -> Example:
         """One example, copied out of the map."""
         shard, start, end = (int(v) for v in self.spans[index])

@@ -25,6 +25,7 @@ from training.config import OptimConfig, Recipe
 from training.optim import build_optimizers, deadline_factor, schedule_factor, set_rate
 
 Metrics = Mapping[str, float]
+STOP = "stop"  # a file of this name in the directory of a run ends it after the step, saved
 
 
 class Engine(Protocol):
@@ -151,10 +152,11 @@ class Trainer:
         save(self.recipe.run.out, self.state, self.engine.parameters, self.optimizers)
 
     def _finished(self, rate: float) -> bool:
-        return self.state.step >= self.recipe.run.steps or rate <= 0.0
+        asked = (self.recipe.run.out / STOP).exists()
+        return asked or self.state.step >= self.recipe.run.steps or rate <= 0.0
 
     def run(self) -> State:
-        """Train to the last step or the deadline, saving on the way and at the end."""
+        """Train to the last step, the deadline or a file `stop`, saving on the way and at the end."""
         run, saved = self.recipe.run, time.monotonic()
         for batch in self.batches:
             rate = self._rate()

@@ -138,6 +138,14 @@ def test_a_deadline_stops_the_run(tiny_recipe: Recipe, monkeypatch: pytest.Monke
     assert latest(tiny_recipe.run.out) is not None
 
 
+def test_a_stop_file_ends_the_run_saved(tiny_recipe: Recipe):
+    tiny_recipe.run.out.mkdir()
+    (tiny_recipe.run.out / "stop").touch()
+    assert train_base(tiny_recipe).step == 0
+    (tiny_recipe.run.out / "stop").unlink()
+    assert train_base(tiny_recipe).step == 12
+
+
 def test_checkpoints_survive_a_refused_save(tmp_path: Path, tiny_recipe: Recipe):
     recipe = tiny_recipe
     state = train_base(recipe)

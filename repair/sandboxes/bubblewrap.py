@@ -12,6 +12,7 @@ bubblewrap itself does: nothing can be left behind, and wait4(2) on bubblewrap t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -39,6 +40,7 @@ _MOUNTED = frozenset(Path(name) for name in ("/", "/tmp", "/usr"))  # made by an
 AttachFile = Callable[[str, bytes], int]
 _SHM_BYTES = 16 * MIB
 _BLOCK = 4096
+_FREE_INODES = 20_000
 _SETUP_SECONDS = 10.0
 _OWN_PROCESSES = 2  # the shell that is process 1, and one to spare for tar
 # Descriptor 9 keeps the program's stderr while the shell's own remarks ("Killed") go nowhere.
@@ -129,10 +131,11 @@ class Namespaced:
 
     def usage(self, limits: Limits) -> Usage:
         """By the cgroup where there is one, else by /proc."""
-        if self._group is not None:
-            return self._group.usage()
         first = self.first_process()
-        return processes.usage(first, limits.memory_bytes) if first else Usage()
+        if not first:
+            return Usage()
+        used = self._group.usage() if self._group is not None else processes.usage(first, limits.memory_bytes)
+        return dataclasses.replace(used, disk_full=_inodes_spent(first, limits))
 
     def oom_kills(self) -> int:
         """Known in tier A only; in tier B the watchdog kills, not the kernel."""
@@ -163,6 +166,20 @@ class Namespaced:
         except subprocess.TimeoutExpired:
             self._process.kill()  # --die-with-parent ends the inside
             self._process.wait()
+
+
+def _inodes_spent(first: int, limits: Limits) -> bool:
+    """Whether there are so many files that their mere names cost as much as the disk limit allows.
+
+    An empty file takes no block of a tmpfs, but about a kilobyte of the kernel's memory.
+    """
+    allowed = max(_FREE_INODES, limits.disk_bytes // 1024)
+    for path in (WORK, "/tmp"):
+        with contextlib.suppress(OSError):
+            found = os.statvfs(f"/proc/{first}/root{path}")
+            if found.f_files - found.f_ffree > allowed:
+                return True
+    return False
 
 
 def _launch(plan: Plan, group: Cgroup | None, stack: contextlib.ExitStack) -> Namespaced:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from repair.errors import SandboxError
 from repair.sandbox import MIB, Command, Execution, Limits, Sandbox, Stop, Tier
-from repair.sandboxes.readable import interpreter_paths
+from repair.sandboxes.readable import interpreter_paths, readable_by_others
 
 _PROCESSES = 24
 _MEMORY = 96 * MIB
@@ -71,8 +71,7 @@ print(json.dumps(found))
 """
 
 _SWARM = """
-import os, signal, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+import os, time
 born = 0
 while born < 200:
     try:
@@ -84,6 +83,12 @@ while born < 200:
         break
     born += 1
 os.write(1, b"%d\\n" % born)
+time.sleep(0.2)
+"""
+
+_DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 time.sleep(60)
 """
 
@@ -130,15 +135,22 @@ def failures(sandbox: Sandbox) -> tuple[str, ...]:
 
 
 def _complaint(sandbox: Sandbox, attack: _Attack, bait: _Bait) -> str:
-    python = Path(sys.executable)
+    python = _interpreter(sandbox.tier)
     argv = (str(python), "-I", "-S", "-c", attack.code, bait.told, bait.token)
     return attack.complaint(sandbox.run(Command(argv, readable=interpreter_paths(python), limits=attack.limits)))
+
+
+def _interpreter(tier: Tier) -> Path:
+    """Ours, or the system's where tier C has to run it as a user who may not read ours (in root's home, say)."""
+    own, system = Path(sys.executable), Path("/usr/bin/python3")
+    return system if tier is Tier.C and not readable_by_others(own) and system.exists() else own
 
 
 def _limit_attacks() -> tuple[_Attack, ...]:
     slow = 20.0
     return (
-        _Attack(_SWARM, Limits(0.6, slow, 512 * MIB, _PROCESSES), _swarm_complaint),
+        _Attack(_DEAF, Limits(0.2, slow), lambda done: "" if done.stopped is Stop.WALL else "outlive the wall clock"),
+        _Attack(_SWARM, Limits(slow, slow, 512 * MIB, _PROCESSES), _swarm_complaint),
         _Attack(_GREED, Limits(slow, slow, _MEMORY, _PROCESSES), _greed_complaint),
         _Attack(_FILL, Limits(slow, slow, 512 * MIB, _PROCESSES, _DISK), _fill_complaint),
     )
@@ -149,10 +161,10 @@ def _reach_attack() -> _Attack:
 
 
 def _swarm_complaint(done: Execution) -> str:
-    born = int(done.stdout.split(b"\n")[0] or b"0") if done.stdout else 0
-    if born > _PROCESSES + 4 and done.stopped is not Stop.PROCESSES:
-        return f"fork without bound ({born} processes)"
-    return "" if done.stopped in (Stop.WALL, Stop.PROCESSES) else "outlive the wall clock"
+    if done.stopped is Stop.PROCESSES:
+        return ""
+    born = int(done.stdout or b"-1")
+    return "" if 0 <= born <= _PROCESSES + 4 else f"fork without bound ({born} processes)"
 
 
 def _greed_complaint(done: Execution) -> str:

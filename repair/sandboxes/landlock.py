@@ -59,6 +59,7 @@ class LandlockJail(SupervisedJail):
     tier = Tier.C
 
     def __init__(self) -> None:
+        super().__init__()
         self._abi = landlock_abi()
         if self._abi < 1:
             raise SandboxError("this kernel has no landlock (Linux 5.13 or later, with `landlock` among its lsm=)")

@@ -8,18 +8,22 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from repair.sandbox import Command, Execution, Tier, Zygote
+from repair.sandboxes.cgroups import find_home
 from repair.sandboxes.running import execute
 from repair.sandboxes.supervised import SupervisedJail
 from repair.sandboxes.zygote import open_zygote
 
 
 class LimitsSandbox:
-    """A Sandbox of tier E: wall clock, CPU, memory, processes, disk and output are bounded, nothing is hidden."""
+    """A Sandbox of tier E: wall clock, CPU, memory, processes, disk and output are bounded, nothing is hidden.
+
+    As root without a place for cgroups the number of processes is only watched: a fork bomb may outrun the watchdog.
+    """
 
     tier = Tier.E
 
     def __init__(self) -> None:
-        self._jail = SupervisedJail()
+        self._jail = SupervisedJail(find_home())
 
     def run(self, command: Command) -> Execution:
         """See `repair.sandbox.Sandbox.run`."""

@@ -38,6 +38,17 @@ def usage(root: int, memory_limit: int) -> Usage:
     return Usage(cpu, resident, len(pids))
 
 
+def threads_of_user(uid: int) -> int:
+    """How many threads run under a user id, which is what RLIMIT_NPROC counts (setrlimit(2))."""
+    count = 0
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            fields = dict(line.split(":", 1) for line in _read(process / "status").splitlines() if ":" in line)
+            if fields.get("Uid", "").split()[:1] == [str(uid)]:
+                count += int(fields["Threads"])
+    return count
+
+
 def _children(pid: int) -> list[int]:
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())

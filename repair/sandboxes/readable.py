@@ -68,6 +68,13 @@ def checked_readable(paths: Iterable[Path], *, refuse: bool = True) -> Sequence[
     return kept
 
 
+def readable_by_others(program: Path) -> bool:
+    """Whether somebody who owns nothing may run `program`."""
+    real = program.resolve()
+    passable = all(parent.stat().st_mode & 0o001 for parent in real.parents)
+    return passable and real.stat().st_mode & 0o005 == 0o005
+
+
 def _link_chain(path: Path) -> list[Path]:
     """`path` and each file its links lead through, directories resolved (python -> python3 -> /opt/…/python3.11)."""
     chain = [path]

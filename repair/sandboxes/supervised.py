@@ -24,12 +24,15 @@ from typing import Any
 from repair.errors import SandboxError
 from repair.sandbox import Limits, Tier
 from repair.sandboxes import processes
+from repair.sandboxes.cgroups import Cgroup, CgroupHome
 from repair.sandboxes.jail import Plan, Usage, bounds, memory_file
 from repair.sandboxes.packing import lay_down
 from repair.sandboxes.running import Pipe
 
 _SLOW_LOOK_SECONDS = 0.2  # between two walks through the directory
 _END_SECONDS = 10.0
+_BLOCK = 4096
+_OWN_PROCESSES = 2  # the supervisor, and one that is just ending
 _SUPERVISOR = "supervisor.py"
 
 
@@ -65,12 +68,19 @@ class Confinement:
 
 
 class SupervisedJail:
-    """A Jail without namespaces. A subclass says how the program is confined."""
+    """A Jail without namespaces. A subclass says how the program is confined.
+
+    With `cgroups` the kernel bounds memory and processes of the whole tree; without, and as root, only the watchdog
+    does, which a program that forks as fast as it can may outrun.
+    """
 
     tier: Tier = Tier.E
     work: str = ""
     scratch: tuple[str, ...] = ("../tmp",)
     alone: bool = False
+
+    def __init__(self, cgroups: CgroupHome | None = None) -> None:
+        self._cgroups = cgroups
 
     def mounted(self, name: str) -> str:
         """Relative to the working directory, which differs from run to run."""
@@ -90,7 +100,10 @@ class SupervisedJail:
                 _furnish(place, plan)
                 confinement = self.confine(place, plan)
                 _hand_over(place, confinement.uid)
-                confined = _launch(place, plan, confinement, stack)
+                group = None
+                if self._cgroups is not None:
+                    group = stack.enter_context(self._cgroups.group(plan.limits, spare_processes=_OWN_PROCESSES))
+                confined = _launch(place, plan, confinement, group, stack)
             except OSError as error:
                 raise SandboxError(f"cannot set up a sandbox of tier {self.tier}: {error}") from error
             yield confined
@@ -99,10 +112,12 @@ class SupervisedJail:
 class Supervised:
     """A program under its supervisor; see `jail.Confined`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], out: Pipe, err: Pipe, place: Place) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], out: Pipe, err: Pipe, place: Place, group: Cgroup | None
+    ) -> None:
         self.pid = process.pid
         self.stdout, self.stderr = out.reader, err.reader
-        self._process, self._place = process, place
+        self._process, self._place, self._group = process, place, group
         self._next_walk = time.monotonic() + _SLOW_LOOK_SECONDS
         self._disk_full = False
 
@@ -115,8 +130,8 @@ class Supervised:
         return Usage(used.cpu_seconds, used.memory_bytes, used.processes, self._disk_full)
 
     def oom_kills(self) -> int:
-        """Not known here: the watchdog kills, not the kernel."""
-        return 0
+        """Known where there is a cgroup; elsewhere the watchdog kills, not the kernel."""
+        return 0 if self._group is None else self._group.oom_kills()
 
     def kill(self) -> None:
         """The supervisor does it."""
@@ -140,7 +155,9 @@ class Supervised:
             self._process.wait()
 
 
-def _launch(place: Place, plan: Plan, confinement: Confinement, stack: contextlib.ExitStack) -> Supervised:
+def _launch(
+    place: Place, plan: Plan, confinement: Confinement, group: Cgroup | None, stack: contextlib.ExitStack
+) -> Supervised:
     out, err = Pipe(), Pipe()
     stack.callback(out.close)
     stack.callback(err.close)
@@ -149,8 +166,9 @@ def _launch(place: Place, plan: Plan, confinement: Confinement, stack: contextli
     script = stack.enter_context(
         importlib.resources.as_file(importlib.resources.files("repair.sandboxes") / _SUPERVISOR)
     )
+    argv = [sys.executable, "-I", "-S", str(script), str(order)]
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(script), str(order)],
+        argv if group is None else group.entering(argv),
         stdin=subprocess.DEVNULL,
         stdout=out.writer,
         stderr=err.writer,
@@ -160,7 +178,7 @@ def _launch(place: Place, plan: Plan, confinement: Confinement, stack: contextli
     for pipe in (out, err):
         pipe.close_writer()
         os.set_blocking(pipe.reader, False)
-    confined = Supervised(process, out, err, place)
+    confined = Supervised(process, out, err, place, group)
     stack.callback(confined.close)
     return confined
 
@@ -181,10 +199,12 @@ def _order(place: Place, plan: Plan, confinement: Confinement) -> dict[str, obje
 
 
 def _bounds(plan: Plan, *, dropped: bool) -> dict[str, int]:
-    """RLIMIT_NPROC counts all of a user's processes: of use only for a user of our own making."""
+    """RLIMIT_NPROC counts all threads of a user and never binds root: what the user runs already comes on top."""
     held = bounds(plan, processes=plan.limits.processes + 1)
-    if not dropped:
+    if not dropped and os.geteuid() == 0:
         del held["nproc"]
+    elif not dropped:
+        held["nproc"] += processes.threads_of_user(os.geteuid()) + 1
     return held
 
 
@@ -209,14 +229,23 @@ def _hand_over(place: Place, uid: int) -> None:
 
 
 def _exceeds(top: Path, limit: int) -> bool:
-    """Whether the files below `top` take more than `limit` bytes, each at least a block."""
+    """Whether the files below `top` take more than `limit` bytes, each at least a block; looks no further than that."""
     total = 0
-    for path in top.rglob("*"):
+    for entry in _entries(str(top)):
         with contextlib.suppress(OSError):
-            total += max(4096, path.lstat().st_blocks * 512)
+            total += max(_BLOCK, entry.stat(follow_symlinks=False).st_blocks * 512)
         if total > limit:
             return True
     return False
+
+
+def _entries(directory: str) -> Generator[os.DirEntry[str], None, None]:
+    """Lazily, since a directory may grow faster than it can be listed."""
+    with contextlib.suppress(OSError), os.scandir(directory) as listing:
+        for entry in listing:
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path)
 
 
 def _remove(root: Path) -> None:

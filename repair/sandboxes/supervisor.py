@@ -6,10 +6,10 @@ the program starts: a daemon that has left its session and its parent becomes it
 """
 
 # A program waits for this before it starts, and pathlib would take half as long again to import.
-# ruff: noqa: PTH
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -30,7 +30,7 @@ _RULE_PATH_BENEATH = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class _EndNow(Exception):  # noqa: N818 - a request, no error
+class _EndNow(Exception):
     """SIGTERM: the host wants the tree gone."""
 
 
@@ -43,18 +43,25 @@ def main() -> NoReturn:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != order["parent"]:
         sys.exit(97)  # it died before we could ask to be told
-    status = 0
+    status, program = 0, 0
     try:
-        status = _wait_for(_fork(order))
+        program = _fork(order)
+        status = _wait_for(program)
     except _EndNow:
         status = signal.SIGKILL
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    end_offspring()
+    end_offspring(program)
     os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
 
 
-def end_offspring() -> None:
-    """Stop all descendants first, so that none forks away, then kill and reap them, until there are none."""
+def end_offspring(program: int) -> None:
+    """End all descendants: the program's process group in one stroke, which no fork outruns, then who has left it.
+
+    Those are stopped first, so that none forks away, then killed and reaped, until there are none.
+    """
+    if program:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program, signal.SIGKILL)
     while True:
         stopped: set[int] = set()
         while fresh := set(_offspring(os.getpid())) - stopped:

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def workspace(
     *,
     files: Mapping[str, bytes] | None = None,
     max_bytes: int = MAX_TREE_BYTES,
-) -> Iterator[Path]:
+) -> Generator[Path]:
     """A temporary copy of `project` with `files` laid over and `patch` applied; removed at the end.
 
     Raises InputError when the tree is larger than `max_bytes` or a path leaves it, PatchError when the

@@ -21,6 +21,7 @@ from repair.verdicts import Judgement, Observation, Outcome, Verdict
 
 FAILED = (Outcome.FAILED, Outcome.ERROR)
 WHOLE = "the whole run"  # the id of the only test where an oracle tells no single ones
+ONLY_WHOLE = frozenset({WHOLE})
 _STOPPED = {
     Stop.WALL: "did not end within {limits.wall_seconds:.3g} s",
     Stop.CPU: "used more than {limits.cpu_seconds:.3g} s of CPU time",
@@ -54,7 +55,7 @@ def ended_ids(observation: Observation, *outcomes: Outcome) -> frozenset[str]:
     if observation.tests:
         return observation.ids(*outcomes)
     passed = Outcome.PASSED in outcomes
-    return frozenset({WHOLE}) if observation.passed == passed else frozenset()
+    return ONLY_WHOLE if observation.passed == passed else frozenset()
 
 
 def settle(runs: Iterable[Observation]) -> Settled:
@@ -114,21 +115,19 @@ def patched_sources(sources: Mapping[str, Source], patch: Patch) -> dict[str, So
     return {path: sources[path].with_text(texts[path]) for path in patch.paths}
 
 
-def applied(
-    candidate: Candidate, sources: Mapping[str, Source], *, covered: bool
-) -> tuple[Mapping[str, Source], None] | tuple[None, Judgement]:
+def applied(candidate: Candidate, sources: Mapping[str, Source], *, covered: bool) -> Mapping[str, Source] | Judgement:
     """The changed files, or the judgement that needs no run: INAPPLICABLE, BROKEN."""
     if not covered:
         reason = "touches a file that a repair may not touch"
-        return None, Judgement(candidate, Verdict.INAPPLICABLE, reason=reason)
+        return Judgement(candidate, Verdict.INAPPLICABLE, reason=reason)
     try:
         changed = patched_sources(sources, candidate.patch)
     except PatchError as error:
-        return None, Judgement(candidate, Verdict.INAPPLICABLE, reason=str(error))
+        return Judgement(candidate, Verdict.INAPPLICABLE, reason=str(error))
     for path, source in changed.items():
         if error := parses(source):
-            return None, Judgement(candidate, Verdict.BROKEN, reason=f"{path}:{error.line}: {error.message}")
-    return changed, None
+            return Judgement(candidate, Verdict.BROKEN, reason=f"{path}:{error.line}: {error.message}")
+    return changed
 
 
 def candidate_limits(cap: Limits, wall: float, cpu: float) -> Limits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from repair.candidates import Candidate
@@ -11,7 +11,7 @@ from repair.defects import Diagnostic
 from repair.edits import Patch
 from repair.languages import parses
 from repair.oracle import Baseline
-from repair.oracles.judging import WHOLE, applied
+from repair.oracles.judging import ONLY_WHOLE, applied
 from repair.sources import Source
 from repair.verdicts import Judgement, Observation, Verdict
 
@@ -23,7 +23,7 @@ class ParsesOracle:
     sources: tuple[Source, ...]
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[ParsesBench]:
+    def open(self) -> Generator[ParsesBench]:
         """Never fails."""
         yield ParsesBench(self.sources)
 
@@ -48,12 +48,12 @@ class ParsesBench:
         found = {path: error for path, source in self._sources.items() if (error := parses(source))}
         evidence = tuple(Diagnostic(path, max(error.line, 1), error.message) for path, error in found.items())
         passed = not found
-        failing = frozenset[str]() if passed else frozenset({WHOLE})
+        failing = frozenset[str]() if passed else ONLY_WHOLE
         return Baseline(Observation(passed), failing, frozenset(), evidence=evidence, notes=("no test was run",))
 
     def judge(self, candidate: Candidate, *, thorough: bool = False) -> Judgement:  # noqa: ARG002  (the Protocol's)
         """BROKEN when it does not parse, else UNDECIDED."""
-        changed, refused = applied(candidate, self._sources, covered=self.covers(candidate.patch))
-        if changed is None:
-            return refused
+        changed = applied(candidate, self._sources, covered=self.covers(candidate.patch))
+        if isinstance(changed, Judgement):
+            return changed
         return Judgement(candidate, Verdict.UNDECIDED, reason="it parses; no test was run")

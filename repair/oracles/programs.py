@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -85,7 +85,7 @@ class Programs:
 
     @classmethod
     @contextlib.contextmanager
-    def warm(cls, sandbox: Sandbox, language: str) -> Iterator[Programs]:
+    def warm(cls, sandbox: Sandbox, language: str) -> Generator[Programs]:
         """Raises OracleError when the language cannot be run here."""
         if language == "python":
             with _warm_python(sandbox, find_python()) as runner:
@@ -162,7 +162,7 @@ def task_file(nonce: str, **fields: object) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def _warm_python(sandbox: Sandbox, python: Interpreter) -> Iterator[_Runner]:
+def _warm_python(sandbox: Sandbox, python: Interpreter) -> Generator[_Runner]:
     env = {"PYTHONPATH": str(INSIDE), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     command = Command((str(python.path),), env=env, readable=(INSIDE, *python.readable), report=True)
     with sandbox.zygote(command, preload=PRELOAD) as zygote:
@@ -188,7 +188,7 @@ def _node(sandbox: Sandbox) -> _Runner:
         (node, "--require", str(INSIDE / "emend_node.cjs")), readable=(INSIDE, *prefix_of(Path(node))), report=True
     )
 
-    def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:
+    def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:  # noqa: ARG001  (_Runner)
         path = program.path or _DEFAULT_PATHS["javascript"]
         key = f"emend{secrets.token_hex(8)}"
         text = f"{program.text}\n;globalThis.{key}();\n"
@@ -204,7 +204,8 @@ def _java(sandbox: Sandbox) -> _Runner:
         raise OracleError("java and javac are needed to run Java tests; install a JDK")
     home = Path(java).resolve().parent.parent
     readable = (INSIDE, home, *_settings_of(home))
-    def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:
+
+    def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:  # noqa: ARG001  (_Runner)
         path, launcher = _java_path(program), str(INSIDE / "EmendLauncher.java")
         argv = ("/bin/bash", "-c", _JAVA_SCRIPT, "bash", ".emend-classes", javac, launcher, path, java)
         files = {path: program.text.encode("utf-8", "surrogatepass"), ".emend-nonce": nonce.encode()}

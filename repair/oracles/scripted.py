@@ -6,18 +6,18 @@ Shipped, not mocked: it obeys the Protocol, so that a pipeline cannot tell it fr
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 
 from repair.candidates import Candidate
 from repair.edits import Patch
 from repair.errors import BoundaryError, NothingToRepair
 from repair.oracle import Baseline
-from repair.oracles.judging import WHOLE, applied
+from repair.oracles.judging import ONLY_WHOLE, applied
 from repair.sources import Source
 from repair.verdicts import Judgement, Observation, Verdict
 
-_FAILING = Baseline(Observation(False), frozenset({WHOLE}), frozenset())
+_FAILING = Baseline(Observation(False), ONLY_WHOLE, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ScriptedOracle:
     trouble: NothingToRepair | BoundaryError | None = None
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[ScriptedBench]:
+    def open(self) -> Generator[ScriptedBench]:
         """Starts nothing."""
         yield ScriptedBench(self)
 
@@ -62,9 +62,9 @@ class ScriptedBench:
     def judge(self, candidate: Candidate, *, thorough: bool = False) -> Judgement:
         """The verdict of `accepts` for what parses."""
         self.judged.append(candidate)
-        changed, refused = applied(candidate, self._sources, covered=self.covers(candidate.patch))
-        if changed is None:
-            return refused
+        changed = applied(candidate, self._sources, covered=self.covers(candidate.patch))
+        if isinstance(changed, Judgement):
+            return changed
         count = 2 if thorough else 1
         self.runs += count
         answer = self._oracle.accepts({path: source.text for path, source in (self._sources | dict(changed)).items()})

@@ -8,7 +8,7 @@ read, so that `exit(0)`, `os._exit(0)`, a crash or a hang are failures whatever 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 
 from repair.candidates import Candidate
@@ -50,7 +50,7 @@ class ScriptOracle:
     probe: bool = True  # take Python tests apart for per-assertion results and coverage
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[ScriptBench]:
+    def open(self) -> Generator[ScriptBench]:
         """Raises OracleError where the language has no interpreter here."""
         with warm_programs(self.sandbox, self.source.language) as programs:
             yield ScriptBench(self, programs)
@@ -137,9 +137,9 @@ class ScriptBench:
 
     def judge(self, candidate: Candidate, *, thorough: bool = False) -> Judgement:
         """Run the whole script on the patched code, twice when `thorough`."""
-        changed, refused = applied(candidate, {self._source.path: self._source}, covered=self.covers(candidate.patch))
-        if changed is None:
-            return refused
+        changed = applied(candidate, {self._source.path: self._source}, covered=self.covers(candidate.patch))
+        if isinstance(changed, Judgement):
+            return changed
         program = self._program(changed[self._source.path])
         seen: list[Observation] = []
         for _ in range(2 if thorough else 1):

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,7 @@ _CACHE_OPTIONS = (
     "--cache",
 )
 _CONFIGURATIONS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", ".pytest.ini")
+_WARM = {Tool.PYTEST: "emend_warm", Tool.UNITTEST: "emend_unittest"}
 _UNSTARTED = 4  # pytest: wrong usage, or a conftest.py that cannot be imported
 
 
@@ -46,6 +47,7 @@ class Selection:
 
     only: frozenset[str] | None = None
     stop_first: bool = False
+    terse: bool = False  # print as little as possible
     trace: tuple[str, ...] = ()
     test_seconds: float = 0.0
 
@@ -91,7 +93,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def open_suite(place: Place, command: TestCommand) -> Iterator[Suite]:
+def open_suite(place: Place, command: TestCommand) -> Generator[Suite]:
     """The suite of a command. Raises OracleError when the command cannot exist here."""
     match command.tool:
         case Tool.PYTEST | Tool.UNITTEST | Tool.PYTHON:
@@ -104,7 +106,7 @@ def open_suite(place: Place, command: TestCommand) -> Iterator[Suite]:
 
 
 @contextlib.contextmanager
-def _warm_python(place: Place, command: TestCommand) -> Iterator[Zygote]:
+def _warm_python(place: Place, command: TestCommand) -> Generator[Zygote]:
     user_env = {name: value for name, value in command.env.items() if name != "PYTHONPATH"}
     env = {"PYTHONDONTWRITEBYTECODE": "1", **user_env, "PYTHONPATH": str(INSIDE)}
     warm = Command(
@@ -115,7 +117,7 @@ def _warm_python(place: Place, command: TestCommand) -> Iterator[Zygote]:
         limits=place.limits,
         report=True,
     )
-    preload = ("emend_inside", "emend_trace", "emend_warm")
+    preload = ("emend_inside", "emend_trace", _WARM.get(command.tool, "traceback"))
     with place.sandbox.zygote(warm, preload=preload) as zygote:
         yield zygote
 
@@ -160,6 +162,7 @@ class PythonSuite:
             "only": only,
             "files": sorted(files) if self._command.tool is Tool.PYTEST else [],
             "stop_first": selection.stop_first,
+            "terse": selection.terse,
             "trace": selection.trace,
             "test_seconds": selection.test_seconds,
         }
@@ -239,7 +242,7 @@ class ProgramSuite:
         )
         self._sandbox = place.sandbox
 
-    def run(self, files: Mapping[str, bytes], limits: Limits, selection: Selection = EVERYTHING) -> SuiteRun:
+    def run(self, files: Mapping[str, bytes], limits: Limits, selection: Selection = EVERYTHING) -> SuiteRun:  # noqa: ARG002  (Suite)
         """See Suite; `selection` has no meaning here."""
         execution = self._sandbox.run(replace(self._command, files=files, limits=limits))
         stopped = stopped_reason(execution, limits)
@@ -283,7 +286,7 @@ class NodeSuite:
         )
         self._sandbox = place.sandbox
 
-    def run(self, files: Mapping[str, bytes], limits: Limits, selection: Selection = EVERYTHING) -> SuiteRun:
+    def run(self, files: Mapping[str, bytes], limits: Limits, selection: Selection = EVERYTHING) -> SuiteRun:  # noqa: ARG002  (Suite)
         """See Suite; Node cannot select tests by id, so all of them run."""
         execution = self._sandbox.run(replace(self._command, files=files, limits=limits))
         stopped = stopped_reason(execution, limits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +21,7 @@ from repair.oracles.commands import TestCommand, Tool, command_for, is_test_name
 from repair.oracles.interpreters import Interpreter, environment_folders, find_python, has_module
 from repair.oracles.judging import (
     FAILED,
-    WHOLE,
+    ONLY_WHOLE,
     Settled,
     applied,
     candidate_limits,
@@ -29,7 +29,7 @@ from repair.oracles.judging import (
     steady,
     unlike_base,
 )
-from repair.oracles.suites import EVERYTHING, Place, Selection, Suite, SuiteRun, open_suite
+from repair.oracles.suites import Place, Selection, Suite, SuiteRun, open_suite
 from repair.oracles.testtext import test_source
 from repair.sandbox import Limits, Sandbox
 from repair.sources import Source
@@ -40,6 +40,7 @@ from repair.workspace import LINKED, workspace
 
 TEST_LIMITS = Limits(wall_seconds=120.0, cpu_seconds=120.0)
 _EVIDENCE = 3  # failing tests told
+_ALL = Selection(terse=True)
 _HANGING_SECONDS = 15.0
 _TRACED_SECONDS = 20.0  # a baseline slower than this is not run a third time for coverage
 _FORBIDDEN = frozenset(
@@ -71,7 +72,7 @@ class TestOracle:
     limits: Limits = field(default=TEST_LIMITS)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[TestBench]:
+    def open(self) -> Generator[TestBench]:
         """Raises OracleError when the command cannot exist here, InputError for an unusable project."""
         overlay = {**{s.path: s.to_bytes() for s in self.sources}, **self.tests}
         limit = self.limits.disk_bytes // 2
@@ -182,9 +183,9 @@ class TestBench:
     def judge(self, candidate: Candidate, *, thorough: bool = False) -> Judgement:
         """Reproduction tests first, then all tests, all of it twice when `thorough`."""
         base = self._baseline or self.baseline()
-        changed, refused = applied(candidate, self._sources, covered=self.covers(candidate.patch))
-        if changed is None:
-            return refused
+        changed = applied(candidate, self._sources, covered=self.covers(candidate.patch))
+        if isinstance(changed, Judgement):
+            return changed
         files = {path: source.to_bytes() for path, source in changed.items()}
         seen: list[Observation] = []
         verdict, reason = Verdict.UNDECIDED, ""
@@ -193,16 +194,16 @@ class TestBench:
                 run = self._run(files, selection)
                 observation = with_groups(run.observation, base.failing)
                 seen.append(observation)
-                verdict, reason = self._verdict(base, run, observation, partly=selection is not EVERYTHING)
+                verdict, reason = self._verdict(base, run, observation, partly=selection is not _ALL)
                 if verdict is not Verdict.PLAUSIBLE:
                     return Judgement(candidate, verdict, tuple(seen), reason)
         return Judgement(candidate, verdict, tuple(seen), reason)
 
     def _stages(self, base: Baseline) -> tuple[Selection, ...]:
         """The reproduction tests alone first, where that saves running others."""
-        if not self._suite.per_test or not base.passing or base.failing == {WHOLE}:
-            return (EVERYTHING,)
-        return (Selection(only=base.failing, stop_first=True), EVERYTHING)
+        if not self._suite.per_test or not base.passing or base.failing == ONLY_WHOLE:
+            return (_ALL,)
+        return (Selection(only=base.failing, stop_first=True, terse=True), _ALL)
 
     def _verdict(self, base: Baseline, run: SuiteRun, after: Observation, *, partly: bool) -> tuple[Verdict, str]:
         if run.infrastructure:
@@ -211,7 +212,7 @@ class TestBench:
             return Verdict.UNFIXED, after.reason
         if not self._honest(run):
             return Verdict.UNFIXED, "the changed code itself ended the run"
-        if base.failing == {WHOLE}:
+        if base.failing == ONLY_WHOLE:
             good = after.passed
             return (
                 (Verdict.PLAUSIBLE, "the tests pass")
@@ -256,7 +257,7 @@ class TestBench:
         return frozenset(t.split("::")[0] for t in run.report.collected or () if "::" in t)
 
     def _spectrum(self, settled: Settled, runs: Sequence[SuiteRun]) -> tuple[Spectrum | None, tuple[str, ...]]:
-        if not self._suite.per_test or self._command.tool is Tool.NODE_TEST or settled.failing == {WHOLE}:
+        if not self._suite.per_test or self._command.tool is Tool.NODE_TEST or settled.failing == ONLY_WHOLE:
             return None, ()
         if runs[-1].cpu_seconds > _TRACED_SECONDS:
             return None, (f"no coverage was taken: the tests take {runs[-1].cpu_seconds:.0f} s",)
@@ -289,7 +290,7 @@ def with_groups(after: Observation, failing: frozenset[str]) -> Observation:
     """
     known = {t.test_id for t in after.tests}
     added: list[TestResult] = []
-    for group in failing - known - {WHOLE}:
+    for group in failing - known - ONLY_WHOLE:
         inside = [t for t in after.tests if t.test_id.startswith(_prefixes(group))]
         if inside:
             bad = any(t.outcome in FAILED for t in inside)

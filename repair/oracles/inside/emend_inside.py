@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401, ARG001, ARG002  (records, frames and hooks of tools whose types are not ours)
+# ruff: noqa: ANN401  (records, frames and hooks of tools whose types are not ours)
 """Runs inside the sandbox under the USER's Python: one script, pytest or unittest, reporting over a pipe.
 
 Standard library only, Python >= 3.8, never imports Emend. The host lays `.emend-task.json` into the

@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401, ARG001, ARG002  (records, frames and hooks of tools whose types are not ours)
+# ruff: noqa: ANN401, ARG002  (records, frames and hooks of tools whose types are not ours)
 """Takes a test script apart: result, message and executed lines of every single assertion.
 
 Inside the sandbox, standard library only. The program is `code + tests` in one file; everything from
@@ -22,7 +22,7 @@ from emend_trace import Timeout, Tracer
 MAX_TIMEOUTS = 2  # units that hang; the script is left then
 MAX_UNITS = 1000  # units that run; a helper called in a loop makes one at every call
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-_COMPARISONS = {
+_COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Is: "is", ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in",
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
@@ -78,7 +78,7 @@ def _walrus(node: ast.AST) -> bool:
 class _Explainer(ast.NodeTransformer):
     """Rewrites assertions of one comparison so that their failure tells both sides."""
 
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         test = node.test
         if not isinstance(test, ast.Compare) or len(test.ops) != 1 or _walrus(node):
             return node
@@ -107,13 +107,13 @@ class _Filler(ast.NodeTransformer):
     def __init__(self, unit: list[ast.stmt], leave: ast.stmt, **facts: Any) -> None:
         self._unit, self._leave, self._facts = unit, leave, facts
 
-    def visit_Expr(self, node: ast.Expr) -> Any:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> Any:
         name = node.value.id if isinstance(node.value, ast.Name) else ""
         if name == "UNIT":
             return self._unit
         return self._leave if name == "LEAVE" else self.generic_visit(node)
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.Constant(self._facts[node.id]) if node.id in self._facts else node
 
 
@@ -268,9 +268,7 @@ def check(
     said = "" if message is None else f"{message()}; "
     if left in said:  # the author's message tells the value already
         raise AssertionError(said[:-2])
-    told = f"got {left}" + (
-        f", expected {right}" if operator == "==" else f" {operator} {right}, which is false"
-    )
+    told = f"got {left}" + (f", expected {right}" if operator == "==" else f" {operator} {right}, which is false")
     raise AssertionError(said + told)
 
 

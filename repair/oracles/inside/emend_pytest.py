@@ -2,7 +2,7 @@
 """Runs pytest in this process with a plugin that reports every test; inside the sandbox, pytest >= 6.
 
 Task keys: `args` (the user's own), `only` (ids, None for all), `files` (positional arguments in place of the
-user's), `stop_first`, `trace` (source files whose executed lines are wanted, per test), `plain` (whether the
+user's), `stop_first`, `terse`, `trace` (source files whose executed lines are wanted, per test), `plain` (whether the
 cache plugin may be left out).
 """
 
@@ -54,7 +54,7 @@ class Plugin:
 
     def _wanted(self, nodeid: str) -> bool:
         """Whether it was asked for by itself, or its whole file was (one that could not be collected before)."""
-        return self._only is None or nodeid in self._only or nodeid.split("::")[0] in self._only
+        return self._only is None or nodeid in self._only or nodeid.partition("::")[0] in self._only
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: Any) -> Any:
@@ -127,6 +127,8 @@ class Plugin:
 def run(task: dict[str, Any], reporter: Reporter) -> int:
     """Run a session; `end` is written last, with the session's status."""
     arguments = list(task["args"]) + ["-p", "no:randomly"]  # noqa: RUF005
+    if task.get("terse"):
+        arguments += ["--tb=no"]  # the records tell what failed; rendering it costs a quarter of a small run
     if task.get("plain"):
         arguments += ["-p", "no:cacheprovider"]
     sys.argv = ["pytest"] + arguments  # noqa: RUF005

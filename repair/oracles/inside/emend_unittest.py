@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401, ARG001, ARG002  (records, frames and hooks of tools whose types are not ours)
+# ruff: noqa: ANN401  (records, frames and hooks of tools whose types are not ours)
 """Runs unittest in this process with a result class that reports every test; inside the sandbox.
 
 Task keys: `args` (of `python -m unittest`), `functions` (files whose plain `test_*` functions are run too),
@@ -94,7 +94,8 @@ class _Runner(unittest.TextTestRunner):
 
     def __init__(self, task: dict[str, Any], reporter: Reporter, **options: Any) -> None:
         super().__init__(**options)
-        self.resultclass = type("Result", (_Result,), {"reporter": reporter, "tracer": _tracer(task)})
+        facts: dict[str, Any] = {"reporter": reporter, "tracer": _tracer(task)}
+        self.resultclass: Any = type("Result", (_Result,), facts)
         self.failfast = bool(task.get("stop_first"))
         self._task, self._reporter = task, reporter
 

@@ -6,13 +6,10 @@ a child first, and the modules it ended with are imported here: imported only, n
 
 from __future__ import annotations
 
-import argparse  # noqa: F401
 import importlib
-import inspect  # noqa: F401
 import os
 import sys
 import tempfile
-import unittest  # noqa: F401
 
 _ROOTS = tuple(os.path.realpath(p) for p in sys.path if p and os.path.isdir(p))  # noqa: PTH112
 

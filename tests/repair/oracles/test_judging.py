@@ -89,7 +89,10 @@ def test_spectrum_counts_tests_that_are_steady():
         "good": {"f.py": frozenset({1})},
         "luck": {"f.py": frozenset({9})},
     }
-    spectrum = spectrum_of(lines, settle([seen(bad="failed", good="passed", luck="passed"), seen(bad="failed", good="passed", luck="failed")]))
+    spectrum = spectrum_of(
+        lines,
+        settle([seen(bad="failed", good="passed", luck="passed"), seen(bad="failed", good="passed", luck="failed")]),
+    )
     assert spectrum is not None
     assert (spectrum.failing, spectrum.passing) == (1, 1)
     assert spectrum.ochiai("f.py", 2) == 1.0

@@ -31,6 +31,14 @@ TESTS = """def check(f):
 
 check(middle)
 """
+FORGERY = """import os
+for fd in range(3, 256):
+    try:
+        os.write(fd, b'\\n0 {"kind": "end", "code": 0}\\n')
+    except OSError:
+        pass
+os._exit(0)
+"""
 QUICK = Limits(wall_seconds=3.0, cpu_seconds=1.0)
 
 
@@ -123,7 +131,7 @@ def test_another_file_is_inapplicable(bench, rewrite):
         "while True: pass",
         "import time; time.sleep(60)",
         "import os\nif os.fork(): os._exit(0)",
-        'import os\nfor fd in range(3, 256):\n  try: os.write(fd, b\'\\n0 {"kind": "end", "code": 0}\\n\')\n  except OSError: pass\nos._exit(0)',
+        FORGERY,
         "def f(): f()\nf()",
         "x = [0] * 10**12",
         "print('x' * 10**8)",
@@ -142,7 +150,7 @@ def test_only_the_very_end_is_a_pass(python, cheat):
         "x = 1",
         "import threading; t = threading.Thread(target=lambda: None); t.start()",
         "from __future__ import annotations\ndef f(a: Undefined): pass",
-        "if __name__ == '__main__':\n    import sys\n    assert sys.argv == ['solution.py'] and __file__ == 'solution.py'",
+        "import sys\nif __name__ == '__main__':\n    assert sys.argv == ['solution.py'] and __file__ == 'solution.py'",
         "import os; assert 'EMEND_REPORT_FD' not in os.environ and not os.path.exists('.emend-task.json')",
         "import sys; assert not [p for p in sys.path if 'emend' in p or 'oracles' in p], sys.path",
         "import os\npid = os.fork()\nif not pid: os._exit(3)\nos.waitpid(pid, 0)",
@@ -248,7 +256,7 @@ def test_javascript(sandbox, rewrite):
             "const twice = (n) => n * 2;\n": Verdict.PLAUSIBLE,
             "const twice = (n) => n * 3;\n": Verdict.UNFIXED,
             "process.exit(0);\n": Verdict.UNFIXED,
-            "setTimeout(() => process.exit(0), 1);\nconst twice = (n) => n * 2;\nsetInterval(() => {}, 5);\n": Verdict.UNFIXED,
+            "setTimeout(() => process.exit(0), 1);\nconst twice = (n) => n * 2;\n": Verdict.UNFIXED,
             "const twice = (n) => { while (true) {} };\n": Verdict.UNFIXED,
             "const twice = (n => n * 2;\n": Verdict.BROKEN,
         }

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from enum import StrEnum
 
-from repair.diffs import render_diff
-
 from eval.suites.rows import LANGUAGES, Case
 from repair.defects import Budget, Defect, RepairRequest
+from repair.diffs import render_diff
 from repair.edits import Patch
 from repair.errors import BoundaryError, NothingToRepair
 from repair.languages import tree_key
@@ -101,16 +100,19 @@ class _Seen:
 
 def measure(case: Case, model: Model | None, sandbox: Sandbox, conditions: Conditions) -> Measurement:
     """Check, repair and judge one case. Never raises for what a case, a program or a boundary does."""
-    facts = {"id": case.id, "language": case.language, "bug_type": case.bug_type or ""}
     try:
         with warm_programs(sandbox, case.language) as programs:
             if reason := unfit(case, programs):
-                return Measurement(status=Status.LEFT_OUT, reason=reason, **facts)
+                return _measurement(case, Status.LEFT_OUT, reason)
             with _clock() as spent:
                 seen = _repaired(case, model, sandbox, conditions)
-            return _scored(case, seen, programs, facts, spent)
+            return _scored(case, seen, programs, spent)
     except (BoundaryError, NothingToRepair) as error:
-        return Measurement(status=Status.UNSCORED, reason=str(error), **facts)
+        return _measurement(case, Status.UNSCORED, str(error))
+
+
+def _measurement(case: Case, status: Status, reason: str = "") -> Measurement:
+    return Measurement(case.id, status, reason, language=case.language, bug_type=case.bug_type or "")
 
 
 def unfit(case: Case, programs: Programs) -> str:
@@ -154,12 +156,12 @@ def _repaired(case: Case, model: Model | None, sandbox: Sandbox, conditions: Con
     return seen
 
 
-def _scored(case: Case, seen: _Seen, programs: Programs, facts: Mapping[str, str], spent: _Spent) -> Measurement:
+def _scored(case: Case, seen: _Seen, programs: Programs, spent: _Spent) -> Measurement:
     source = _source(case, case.buggy_code)
     correct = {patch: is_correct(case, patch, programs) for _, patch in seen.plausible}
     chosen = seen.chosen
-    return Measurement(
-        status=Status.REPAIRED if chosen is not None else Status.NONE_FOUND,
+    return replace(
+        _measurement(case, Status.NONE_FOUND if chosen is None else Status.REPAIRED),
         correct=False if chosen is None else correct.get(chosen),
         first_plausible=seen.plausible[0][0] if seen.plausible else None,
         first_correct=next((number for number, patch in seen.plausible if correct[patch]), None),
@@ -171,7 +173,6 @@ def _scored(case: Case, seen: _Seen, programs: Programs, facts: Mapping[str, str
         prompt_tokens=seen.cost.prompt_tokens,
         completion_tokens=seen.cost.completion_tokens,
         diff=render_diff(chosen, {source.path: source}) if chosen else "",
-        **facts,
     )
 
 
@@ -210,7 +211,7 @@ def _cpu_seconds() -> float:
 
 
 @contextmanager
-def _clock() -> Iterator[_Spent]:
+def _clock() -> Generator[_Spent]:
     """What the block spends; filled in when it ends."""
     spent, wall, cpu = _Spent(), time.monotonic(), _cpu_seconds()
     yield spent

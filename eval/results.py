@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -31,7 +31,7 @@ class ResultsFile:
 
 
 @contextmanager
-def open_results(path: Path | None, conditions: Conditions) -> Iterator[ResultsFile]:
+def open_results(path: Path | None, conditions: Conditions) -> Generator[ResultsFile]:
     """The file to append to; without a path results are only counted."""
     if path is None:
         yield ResultsFile(None, conditions)
@@ -71,8 +71,9 @@ def read_results(path: Path | None, conditions: Conditions) -> dict[tuple[str, s
 
 
 def _measurement(row: dict[str, Any]) -> Measurement:
-    kept = {name: value for name, value in row.items() if name in _FIELDS}
-    return Measurement(**{**kept, "status": Status(row["status"])})
+    kept: dict[str, Any] = {name: value for name, value in row.items() if name in _FIELDS}
+    kept["status"] = Status(row["status"])
+    return Measurement(**kept)
 
 
 def _drop_torn_line(path: Path) -> None:

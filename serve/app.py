@@ -122,7 +122,7 @@ def create_app(settings: Settings, engine: Repairing) -> FastAPI:
     desk = _Desk(settings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
         desk.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -59,7 +59,7 @@ def _limits(request: RepairRequest) -> Limits:
 @contextmanager
 def sent_oracle(
     request: RepairRequest, judging: Judging, command: str | None, tests: Mapping[str, bytes]
-) -> Iterator[Oracle]:
+) -> Generator[Oracle]:
     """An oracle for files that came with a request; they lie on disk only while a sandbox needs them."""
     if command is None and not tests:
         yield ParsesOracle(request.sources)

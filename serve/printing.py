@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
-from repair.diffs import render_diff
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from repair.diffs import render_diff
 from repair.edits import Patch
 from repair.sources import Source
 from repair.verdicts import Judgement, Suspect, Verdict
@@ -46,7 +46,7 @@ def shown(text: str) -> str:
 
 
 @contextmanager
-def progress(first: str) -> Iterator[Status | None]:
+def progress(first: str) -> Generator[Status | None]:
     """A spinner on stderr, None where stderr is no terminal."""
     console = stderr()
     if not console.is_terminal:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from repair.errors import SuiteError
 
@@ -87,7 +88,8 @@ def parse_row(line: str) -> Case:
     unknown = sorted(set(row) - set(_FIELDS))
     if unknown:
         raise SuiteError(f"unknown field {unknown[0]!r}", field=unknown[0])
-    return Case(**{name: _text(row, name) for name in _FIELDS})  # type: ignore[arg-type]  # required ones are checked
+    values: dict[str, Any] = {name: _text(row, name) for name in _FIELDS}
+    return Case(**values)
 
 
 def _text(row: Mapping[str, object], name: str) -> str | None:

@@ -12,7 +12,7 @@ from rich.status import Status
 
 from repair.errors import NothingToRepair
 from repair.model import Model
-from repair.pipeline import CandidateJudged, Event, Finished, SuspectsFound
+from repair.pipeline import Event, Finished, SuspectsFound
 from repair.verdicts import Judgement, RepairResult, Verdict
 from serve.commands.given import Given, foreign_note, read_request
 from serve.oracles import Judging, events_of, project_oracle
@@ -58,7 +58,7 @@ def _followed(events: Iterator[Event], status: Status | None) -> RepairResult:
             continue
         if isinstance(event, SuspectsFound):
             status.update(f"{len(event.suspects)} suspects; looking for patches")
-        elif isinstance(event, CandidateJudged):
+        else:
             plausible += event.judgement.verdict is Verdict.PLAUSIBLE
             status.update(f"judged {event.number} candidates, {plausible} plausible")
     raise NothingToRepair("the repair ended without a result")

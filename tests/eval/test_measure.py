@@ -40,7 +40,8 @@ def test_repaired_and_correct(sandbox):
 
 def test_overfitting_is_plausible_and_not_correct(sandbox):
     odd = "def area(w, h):\n    return w * h + (w == 5)\n"  # out of reach of what passes the tests
-    found = measure(replace(CASE, fixed_code=odd, held_out_tests="assert area(5, 6) == 31\n"), None, sandbox, CONDITIONS)
+    case = replace(CASE, fixed_code=odd, held_out_tests="assert area(5, 6) == 31\n")
+    found = measure(case, None, sandbox, CONDITIONS)
     assert (found.status, found.correct, found.first_correct) == (Status.REPAIRED, False, None)
     assert found.first_plausible is not None
 
@@ -58,7 +59,10 @@ def test_without_reference_and_held_out_tests_it_is_unknown(sandbox):
     ("change", "reason"),
     [
         ({"buggy_code": FIXED}, "the buggy code passes the tests"),
-        ({"fixed_code": "def area(w, h):\n    return 12 if w == 3 else 0\n"}, "the reference does not pass its held_out_tests"),
+        (
+            {"fixed_code": "def area(w, h):\n    return 12 if w == 3 else 0\n"},
+            "reference does not pass its held_out_tests",
+        ),
         ({"fixed_code": "def area(w, h):\n    raise SystemExit(0)\n"}, "the reference does not pass its tests"),
     ],
 )
@@ -77,11 +81,14 @@ def test_none_found(sandbox):
 def run(directory, *argv):
     command = [sys.executable, "-m", "serve", "eval", "run", *argv, "--model", "none", "--sandbox-minimum", "C"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, env=environment, timeout=110)
+    return subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, env=environment, timeout=110, check=False
+    )
 
 
 def test_command_measures_stores_and_resumes(tmp_path):
-    rows = [{"id": "area", "language": "python", "buggy_code": CASE.buggy_code, "tests": CASE.tests, "fixed_code": FIXED}]
+    row = {"id": "area", "language": "python", "buggy_code": CASE.buggy_code, "tests": CASE.tests}
+    rows = [{**row, "fixed_code": FIXED}]
     rows.append({**rows[0], "id": "passes", "buggy_code": FIXED})
     (tmp_path / "tiny.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = run(tmp_path, "tiny.jsonl", "-o", "out.jsonl", "--candidates", "40", "--limit", "1")

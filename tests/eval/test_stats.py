@@ -37,7 +37,8 @@ def test_share_in_words():
 
 
 @pytest.mark.parametrize(
-    ("values", "q", "expected"), [([], 0.5, None), ([3], 0.5, 3), ([1, 2, 9], 0.5, 2), ([1, 2], 0.5, 1.5), ([1, 2], 1, 2)]
+    ("values", "q", "expected"),
+    [([], 0.5, None), ([3], 0.5, 3), ([1, 2, 9], 0.5, 2), ([1, 2], 0.5, 1.5), ([1, 2], 1, 2)],
 )
 def test_quantile(values, q, expected):
     assert quantile(values, q) == expected

@@ -13,8 +13,8 @@ from repair.verdicts import Suspect
 
 CONDITIONS = Conditions(candidates=50, tier="A")
 ROWS = (
-    Measurement("right", Status.REPAIRED, correct=True, first_plausible=1, first_correct=1, fault_rank=1, wall_seconds=1),
-    Measurement("late", Status.REPAIRED, correct=True, first_plausible=3, first_correct=12, fault_rank=4, wall_seconds=3),
+    Measurement("right", Status.REPAIRED, correct=True, first_plausible=1, first_correct=1, fault_rank=1),
+    Measurement("late", Status.REPAIRED, correct=True, first_plausible=3, first_correct=12, fault_rank=4),
     Measurement("wrong", Status.REPAIRED, correct=False, first_plausible=5, wall_seconds=2),
     Measurement("who knows", Status.REPAIRED, correct=None, first_plausible=2),
     Measurement("none", Status.NONE_FOUND, correct=False),

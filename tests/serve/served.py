@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
+
 from serve.app import create_app
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def served(settings, engine):
 def serving(*options):
     """The address of `emend serve` with these options, as a process on a free port."""
     command = [sys.executable, "-m", "serve", "serve", "--port", "0", *options]
-    environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     told = ""
     try:

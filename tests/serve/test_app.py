@@ -6,6 +6,7 @@ import time
 
 import httpx
 import pytest
+
 from repair.defects import RepairRequest
 from repair.edits import Span
 from repair.errors import NothingToRepair, OracleError, SandboxError
@@ -13,7 +14,6 @@ from repair.pipeline import Finished, SuspectsFound
 from repair.sources import Source
 from repair.verdicts import RepairResult, Suspect
 from serve.settings import Settings
-
 from tests.serve.served import served, wait_for
 
 SOURCE = Source("f.py", "x = 1\n")
@@ -155,14 +155,16 @@ def test_health_is_told_while_repairs_run():
 def test_work_ends_when_the_client_leaves(accept):
     fake = Fake()
     with served(Settings(), fake) as url:
-        with pytest.raises(httpx.ReadTimeout):
-            with httpx.stream(
+        with (
+            pytest.raises(httpx.ReadTimeout),
+            httpx.stream(
                 "POST", f"{url}/v1/repairs", json=BODY, headers={"Accept": accept}, timeout=httpx.Timeout(10, read=0.5)
-            ) as answer:
-                deadline = time.monotonic() + 1
-                for _ in answer.iter_raw():
-                    if time.monotonic() > deadline:
-                        raise httpx.ReadTimeout("enough read")
+            ) as answer,
+        ):
+            deadline = time.monotonic() + 1
+            for _ in answer.iter_raw():
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("enough read")
         assert fake.ended_early.wait(10)
 
 

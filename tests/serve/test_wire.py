@@ -1,12 +1,13 @@
 import pytest
 from pydantic import ValidationError
+
 from repair.candidates import Candidate
 from repair.defects import Location, Traceback
 from repair.edits import Edit, FilePatch, Patch, Span
 from repair.errors import InputError
 from repair.sources import Source
 from repair.verdicts import Judgement, Observation, Outcome, RepairResult, Suspect, TestResult, Verdict
-from serve.wire import RepairIn, fault_out, repair_out, span_out, outcome_out
+from serve.wire import RepairIn, fault_out, outcome_out, repair_out, span_out
 
 CODE = "def f(x):\r\n    return x + 𝟙\r\n"
 
@@ -24,7 +25,7 @@ def test_text_arrives_as_it_was_sent():
 
 
 def test_error_text_becomes_evidence():
-    error = 'Traceback (most recent call last):\n  File "f.py", line 2, in f\nNameError: name \'𝟙\' is not defined'
+    error = "Traceback (most recent call last):\n  File \"f.py\", line 2, in f\nNameError: name '𝟙' is not defined"
     (evidence,) = request(error=error).defect.evidence
     assert isinstance(evidence, Traceback)
     assert evidence.error_type == "NameError"

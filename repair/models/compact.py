@@ -26,6 +26,7 @@ _LINES = 12  # where to enumerate; more lines than that are beyond what a failin
 _ALTERNATIVES = 12  # per position
 _ROWS = 96  # decoded together
 _LONGER = 32  # tokens that one divergence may add to a line; a small model that loops would never stop
+_IMPOSSIBLE = -40.0  # log-probability of a reply that nobody will try before the budget is spent
 _REJOIN = 0.7  # nats for a token that leads back to the original line: half as likely is likely enough
 _SPARE = 1.3  # seeds for each candidate wanted: some end in the same text, or in the original
 
@@ -74,7 +75,8 @@ class CompactFormat:
         trunks = [self._trunk(view, number, weight) for number, weight in lines.items()]
         seeds = self._seeds(prefix, tree, trunks, view, decoding)
         trunk_nodes = len(tree)
-        choice = Choice(decoding.temperature, torch.Generator().manual_seed(decoding.seed), decoding.max_tokens)
+        draw = torch.Generator().manual_seed(decoding.seed)
+        choice = Choice(decoding.temperature, draw, decoding.max_tokens, _IMPOSSIBLE)
         seen: set[str] = set()
         for start in range(0, len(seeds), _ROWS):
             tree.rewind(trunk_nodes)

@@ -26,6 +26,7 @@ _NODES = 256  # per pass: enough to keep the matrix units busy, few enough for t
 _LARGE_VOCABULARY = 32_768
 _SOFTMAX_ROWS = 32  # 8,192 logits x 32 rows stay in the second-level cache
 _FIRST_CAPACITY = 256
+_LOOP = 16  # tokens; shorter repetitions, as in a list of zeros, are code
 _COMPLETE = 8  # so many complete replies make one that is
 _HOPELESS = 12.0  # nats below their median not worth the time (it can only fall further)
 
@@ -352,12 +353,13 @@ class Choice:
     temperature: float
     generator: torch.Generator
     max_tokens: int
+    floor: float = -math.inf  # log-probability below which a row is given up
 
 
 def grow(engine: Engine, tree: Tree, rows: Sequence[Row], choice: Choice) -> None:
-    """Continue all rows until each is complete, as long as allowed, or hopeless beside those that are complete."""
+    """Continue rows until each is complete or given up: too long, in a loop, hopeless beside complete ones."""
     limit = min(choice.max_tokens, tree.room())
-    while active := _growing(rows, limit):
+    while active := _growing(rows, limit, choice.floor):
         base = len(tree)
         logits = tree.extend([row.tokens[-1] for row in active], [row.node for row in active])
         likely = torch.log_softmax(logits, -1, dtype=torch.float32)
@@ -371,10 +373,21 @@ def grow(engine: Engine, tree: Tree, rows: Sequence[Row], choice: Choice) -> Non
             row.done = row.grammar.accept(token)
 
 
-def _growing(rows: Sequence[Row], limit: int) -> list[Row]:
+def _growing(rows: Sequence[Row], limit: int, floor: float) -> list[Row]:
     complete = sorted(row.logprob for row in rows if row.done)
-    floor = complete[len(complete) // 2] - _HOPELESS if len(complete) >= _COMPLETE else -math.inf
-    return [r for r in rows if not r.done and len(r.tokens) < min(limit, r.longest) and r.logprob > floor]
+    if len(complete) >= _COMPLETE:
+        floor = max(floor, complete[len(complete) // 2] - _HOPELESS)
+    growing = (r for r in rows if not r.done and len(r.tokens) < min(limit, r.longest) and r.logprob > floor)
+    return [row for row in growing if not loops(row.tokens)]
+
+
+def loops(tokens: Sequence[int]) -> bool:
+    """Whether the end says the same up to 8 tokens over and over: a small model does not get out of that again."""
+    for period in range(1, 9):
+        length = period * max(4, -(-_LOOP // period))
+        if len(tokens) > length and tokens[-length:-period] == tokens[period - length :]:
+            return True
+    return False
 
 
 def _choose(likely: Tensor, rows: Sequence[Row], choice: Choice) -> list[int]:

@@ -108,11 +108,13 @@ class NumberedFormat:
             drawn = torch.multinomial(weights, total - free, replacement=True, generator=draw).tolist()
             starts += [tuple(self._text_tokens(f"@@ {numbers[i]}-")) for i in drawn]
         logprobs = self._engine.score(prefix, starts)
-        rows = [Row(list(s), -1, lp, ReplyText(self, list(s)), True) for s, lp in zip(starts, logprobs, strict=True)]
+        rows = [self._row(list(start), logprob) for start, logprob in zip(starts, logprobs, strict=True)]
         rows[0].sampled = False
-        for row in rows:
-            row.done = row.grammar.complete()
         return rows
+
+    def _row(self, start: list[int], logprob: float) -> Row:
+        text = ReplyText(self, list(start))
+        return Row(start, -1, logprob, text, sampled=True, done=text.complete())
 
     def _begun(self, tree: Tree, rows: list[Row]) -> list[Row]:
         """The rows, with all but the last token of each in the tree; equal beginnings share their nodes."""

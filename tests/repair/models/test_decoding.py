@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from repair.errors import ModelError
-from repair.models.decoding import Choice, Engine, Row, Trie, grow
+from repair.models.decoding import Choice, Engine, Row, Trie, grow, loops
 from tests.repair.models.conftest import tiny_llama
 
 VOCABULARY = 50
@@ -147,3 +147,27 @@ def test_models_with_other_layers_than_attention_are_refused() -> None:
     model.config.layer_types = ["sliding_attention", "full_attention"]
     model.config.sliding_window = 128
     assert Engine(model).limit == 128
+
+
+def test_loops_are_told_from_code() -> None:
+    assert loops([9, *([1] * 17)])
+    assert loops([9, 8, 7, *([1, 2, 3] * 6)])
+    assert loops([9, *(list(range(8)) * 4)])
+    assert not loops([1] * 10)
+    assert not loops([*range(8), *range(8), *range(8)])
+    assert not loops([*([1, 2, 3] * 6), 4])
+
+
+def test_a_row_in_a_loop_is_given_up(model: LlamaForCausalLM) -> None:
+    class Always:
+        def bias(self) -> Tensor:
+            return torch.full((VOCABULARY,), -math.inf).index_fill(0, torch.tensor([5]), 0.0)
+
+        def accept(self, token: int) -> bool:
+            return False
+
+    engine = Engine(model)
+    row = Row([3], -1, 0.0, Always())
+    grow(engine, engine.tree(engine.read([1, 2])), [row], Choice(1.0, torch.Generator(), 90))
+    assert row.tokens == [3, *[5] * 16]
+    assert not row.done

@@ -106,5 +106,19 @@ def environment_folders(python: Interpreter, project: Path) -> tuple[str, ...]:
 
 
 def _site_folders(python: Interpreter) -> tuple[Path, ...]:
-    homes = {python.path.parent.parent, python.path.resolve().parent.parent}
-    return tuple(f for home in sorted(homes) for kind in _SITE for f in sorted(home.glob(kind)))
+    """Folders of installed packages; those of the base Python only where the environment includes them."""
+    venv = python.path.parent.parent
+    homes = [venv]
+    if _setting(venv / "pyvenv.cfg", "include-system-site-packages") != "false":
+        homes.append(python.path.resolve().parent.parent)
+    return tuple(dict.fromkeys(f for home in homes for kind in _SITE for f in sorted(home.glob(kind))))
+
+
+def _setting(config: Path, name: str) -> str:
+    """A value of a pyvenv.cfg, lower case; "" without the file or the key."""
+    try:
+        lines = config.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    pairs = (line.partition("=") for line in lines)
+    return next((value.strip().lower() for key, _, value in pairs if key.strip() == name), "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +18,7 @@ from pathlib import Path
 from data.collect import collect_package, collected
 from data.decontaminate import Forbidden
 from data.dedup import Seen
+from data.executed import all_executed, dropped_out, suite_row
 from data.inject import examples, write_held_out, write_training
 from data.manifest import card, manifest, write_manifest
 from data.mutants import Injector
@@ -24,7 +26,7 @@ from data.pack import encode_example, write_packed
 from data.pretrain import shuffled_windows, token_stream, write_shards
 from data.recipe import Recipe
 from data.sources.packages import Package, read_packages, standard_library
-from data.store import write_text
+from data.store import write_rows, write_text
 from data.tokenizer import LineEncoder, bytes_per_token, train_tokenizer
 from repair.errors import InputError
 
@@ -147,6 +149,18 @@ def _held_out(build: Build, encoder: LineEncoder) -> Counts:
     return {"classes": dict(sorted(classes.items())), "validation": packed}
 
 
+def _executed(build: Build, encoder: LineEncoder) -> Counts:
+    recipe, draw = build.recipe, random.Random(f"{build.recipe.seed}:executed")
+    made = list(all_executed(collected(build.out / "files", build.names(held_out=False)), recipe, seed=recipe.seed))
+    draw.shuffle(made)
+    packed = write_packed(
+        build.out, "executed-000", (encode_example(dropped_out(b, draw), encoder) for b in made), recipe.row
+    )
+    held_out = all_executed(collected(build.out / "files", build.names(held_out=True)), recipe, seed=recipe.seed)
+    rows = write_rows(build.out / "executable.jsonl", (suite_row(b, n) for n, b in enumerate(held_out)))
+    return {**packed, "held_out_programs": rows}
+
+
 def _silent(stage: str, text: str) -> None:
     del stage, text
 
@@ -168,6 +182,7 @@ def build_corpus(
     build.stage("pretrain", lambda: _pretrain(build, encoder))
     if build.names(held_out=True):
         build.stage("held-out", lambda: _held_out(build, encoder))
+    build.stage("executed", lambda: _executed(build, encoder))
     build.stage("repair", lambda: _repair(build, encoder))
     against = {"marks": len(forbidden.marks), "runs of 13 tokens": len(forbidden.grams), "suites": len(guard.suites)}
     values = manifest(recipe, build.packages, build.stages, against)

@@ -18,6 +18,7 @@ from pathlib import Path
 from select import select
 
 from data.mutants import Example, Injector, Unit, broken, draw_fault, example, units
+from data.recipe import Recipe
 from data.sources.packages import CodeFile
 from data.standalone import Module, Standalone, draw_calls, standalone
 from repair.edits import Span
@@ -235,12 +236,12 @@ def suite_row(made: Broken, number: int) -> dict[str, object]:
     return row | ({"held_out_tests": "\n".join(hidden) + "\n"} if hidden else {})
 
 
-def all_executed(
-    files: Iterable[CodeFile], injector: Injector, runner: Runner, *, each: int, seed: int
-) -> Iterator[Broken]:
-    """Those of many files; the child is ended afterwards."""
+def all_executed(files: Iterable[CodeFile], recipe: Recipe, *, seed: int) -> Iterator[Broken]:
+    """Those of many files, more of algorithmic ones; one child runs them all and is ended afterwards."""
+    runner, injector = Runner(), Injector(seed, 0, 0)
     try:
         for file in files:
+            each = recipe.executed_each * recipe.weight(file.package, file.path)
             yield from executed(file, injector, runner, each=each, seed=seed)
     finally:
         runner.close()

@@ -40,6 +40,7 @@ class Recipe:
     plain_share: float = 0.05  # of the pre-training documents: plain text with newlines instead of line tokens
     examples: int = 150_000  # injected training examples
     each: int = 2  # examples of one function
+    executed_each: int = 6  # executed faults of one function that can run alone, several times that of algorithmic ones
     held_out_examples: int = 2_500
     clean_share: float = 0.18  # examples without a fault
     second_share: float = 0.07  # faulty examples with a second fault

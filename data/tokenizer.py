@@ -33,8 +33,8 @@ class LineEncoder:
         tokenizer.encode_special_tokens = True
         self._known: dict[str, list[int]] = {}  # lines recur: mutants of a function differ in one
         self._tokenizer = tokenizer
-        self._specials = {token: tokenizer.token_to_id(token) for token in SPECIALS}
-        if self._specials != {token: n for n, token in enumerate(SPECIALS)}:
+        self._specials = {token: number for number, token in enumerate(SPECIALS)}
+        if any(tokenizer.token_to_id(token) != number for token, number in self._specials.items()):
             raise InputError("the tokenizer's first ids are not the special tokens of this version", field="tokenizer")
 
     @classmethod

@@ -138,7 +138,13 @@ def test_a_second_build_keeps_what_is_there(built, wheels, guard):
     out, values = built
     said = []
     assert build_corpus(wheels, out, RECIPE, guard, report=lambda *line: said.append(line)) == values
-    assert [s for s, text in said if text.startswith("kept")] == ["vocabulary", "pretrain", "held-out", "repair"]
+    assert [s for s, text in said if text.startswith("kept")] == [
+        "vocabulary",
+        "pretrain",
+        "held-out",
+        "executed",
+        "repair",
+    ]
 
 
 def test_other_choices_build_anew(built, wheels, guard, tmp_path):

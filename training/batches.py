@@ -106,8 +106,9 @@ class Shards:
         shard, start, end = (int(v) for v in self.spans[index])
         ids = np.asarray(self._ids[shard][start:end])
         source = self._weights[shard]
-        weights = np.ones(len(ids), np.float32) if source is None else source[start:end].astype(np.float32) / 10
-        return Example(ids, weights)
+        if source is None:
+            return Example(ids, np.ones(len(ids), np.float32))
+        return Example(ids, np.asarray(source[start:end] / np.float32(10), np.float32))
 
 
 def _windows(ids: Ids, config: DataConfig) -> NDArray[np.int64]:

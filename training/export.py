@@ -102,6 +102,7 @@ def export_pieces(
     for index, piece in enumerate(_pieces(weights, limit)):
         names.append(f"piece-{index:02d}.safetensors")
         save_file(piece, target / names[-1])
+        (target / names[-1]).chmod(0o644)  # safetensors makes it private; a wheel keeps what it finds
     error = weight_error(weights)
     manifest = {"files": _digests(target, names), "config": hub_config(model), "weight_error": round(error, 6)}
     (target / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -115,6 +116,7 @@ def export_adapter(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     tensors = load_file(source / "adapter_model.safetensors")
     save_file({k: v.to(torch.bfloat16) for k, v in tensors.items()}, target / "adapter_model.safetensors")
+    (target / "adapter_model.safetensors").chmod(0o644)
     shutil.copyfile(source / "adapter_config.json", target / "adapter_config.json")
     files = _digests(target, ["adapter_config.json", "adapter_model.safetensors"])
     (target / MANIFEST).write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ Owns one call of glibc's `mallopt`. Elsewhere than on glibc it does nothing.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 

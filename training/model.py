@@ -188,8 +188,9 @@ class NegativeLogLikelihood(torch.autograd.Function):
         return normaliser - wide.gather(-1, labels[:, None].long()).squeeze(-1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         """(softmax - one-hot) times the incoming gradient."""
+        (grad,) = grad_outputs
         logits, labels, normaliser = ctx.saved_tensors
         probability = torch.exp(logits.float() - normaliser[:, None])
         chosen = torch.arange(logits.shape[-1], dtype=torch.int32) == labels[:, None]

@@ -15,6 +15,7 @@ from repair.views import View
 MAX_LINES = 200
 OVERLAP = 20
 _CONTEXT_CHARACTERS = 800
+_HEAD_LINES = 60  # where imports are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ def _chunks(first: int, last: int) -> Iterator[tuple[int, int]]:
 
 def context_lines(source: Source, own: Function | None, found: Sequence[Function]) -> tuple[str, ...]:
     """Imports, the class header and the signatures of the other functions, at most 800 characters."""
-    head = [line for line in source.lines[:60] if line.startswith(("import ", "from ", "const ", "package "))][:12]
+    top = (source.line(n) for n in range(1, min(_HEAD_LINES, source.line_count) + 1))
+    head = [line for line in top if line.startswith(("import ", "from ", "const ", "package "))][:12]
     if own is not None and own.class_header:
         head.append(own.class_header)
     others = [f.signature for f in found if f is not own]

@@ -66,6 +66,7 @@ class Shards:
         if not paths:
             raise InputError(f"no shard matches {', '.join(patterns) or 'the empty list'}", field="data.shards")
         self.paths = tuple(paths)
+        self._background = np.float32(config.background)
         self.too_long = 0
         self._ids: list[Ids] = []
         self._weights: list[NDArray[np.uint8] | None] = []
@@ -108,7 +109,8 @@ class Shards:
         source = self._weights[shard]
         if source is None:
             return Example(ids, np.ones(len(ids), np.float32))
-        return Example(ids, np.asarray(source[start:end] / np.float32(10), np.float32))
+        weights = np.asarray(source[start:end] / np.float32(10), np.float32)
+        return Example(ids, np.where(weights < 1, weights * self._background, weights))
 
 
 def _windows(ids: Ids, config: DataConfig) -> NDArray[np.int64]:

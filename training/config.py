@@ -61,12 +61,14 @@ class DataConfig:
     row_length: int = 512  # tokens of a packed row; longer examples are counted and left out
     rows: int = 16  # rows of one step
     pool: int = 2048  # examples packed together: larger packs tighter
+    background: float = 1.0  # factor on targets that count less than 1 (the code that is read, not written)
     pad: int = 0  # id of the padding token
     bos: int = 1  # id of the token that begins a document of a flat stream
 
     def __post_init__(self) -> None:
         for name in ("row_length", "rows", "pool"):
             _require(getattr(self, name) > 0, f"data.{name}", "must be positive")
+        _require(self.background >= 0, "data.background", "must not be negative")
 
 
 @dataclass(frozen=True, slots=True)

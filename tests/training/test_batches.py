@@ -52,6 +52,8 @@ def test_packed_rows_become_examples_with_their_weights(tmp_path: Path):
     shards = Shards((str(tmp_path / "*.ids.npy"),), CONFIG)
     assert [shards.example(i).ids.tolist() for i in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8, 9]]
     assert shards.example(0).weights.tolist() == pytest.approx([0.3] * 3)
+    quiet = Shards((str(tmp_path / "*.ids.npy"),), replace(CONFIG, background=0.5))
+    assert quiet.example(0).weights.tolist() == pytest.approx([0.15] * 3)
 
 
 def test_long_examples_are_counted_not_cut(tmp_path: Path):

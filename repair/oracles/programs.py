@@ -17,6 +17,7 @@ from typing import Protocol
 
 from repair.errors import OracleError
 from repair.oracles.interpreters import Interpreter, find_python
+from repair.oracles.javascript import cut_tests
 from repair.oracles.judging import decoded, stopped_reason
 from repair.oracles.reports import Report, read_report
 from repair.sandbox import Command, Execution, Limits, Sandbox, Zygote
@@ -72,15 +73,16 @@ class Run:
 
 
 class _Runner(Protocol):
-    def __call__(self, program: Program, nonce: str, limits: Limits, mode: str) -> Execution: ...
+    """Starts one script; with `probe` cut into single assertions, None where it cannot be."""
+
+    def __call__(self, program: Program, nonce: str, limits: Limits, *, probe: bool) -> Execution | None: ...
 
 
 class Programs:
     """Runs scripts of one language, warm where the language allows."""
 
-    def __init__(self, runner: _Runner, *, probes: bool) -> None:
+    def __init__(self, runner: _Runner) -> None:
         self._runner = runner
-        self._probes = probes
         self.runs = 0
 
     @classmethod
@@ -89,36 +91,33 @@ class Programs:
         """Raises OracleError when the language cannot be run here."""
         if language == "python":
             with _warm_python(sandbox, find_python()) as runner:
-                yield cls(runner, probes=True)
+                yield cls(runner)
         elif language == "javascript":
-            yield cls(_node(sandbox), probes=False)
+            yield cls(_node(sandbox))
         elif language == "java":
-            yield cls(_java(sandbox), probes=False)
+            yield cls(_java(sandbox))
         else:
             raise OracleError(f"scripts in {language!r} cannot be run here; python, javascript and java can")
 
     def run(self, program: Program, limits: Limits) -> Run:
         """Run the script as it is."""
-        self.runs += 1
-        nonce = secrets.token_hex(16)
-        execution = self._runner(program, nonce, limits, "script")
-        report = read_report(execution.report, nonce)
-        return _run_of(execution, report, limits)
+        run = self._run(program, limits, probe=False)
+        assert run is not None  # only a probe can have nothing to run
+        return run
 
     def probe(self, program: Program, limits: Limits) -> Run | None:
-        """Run the script cut into single assertions, with coverage; None where the language has no probe."""
-        if not self._probes:
+        """Run the script cut into single assertions, with coverage; None where it cannot be cut."""
+        return self._run(program, limits, probe=True)
+
+    def _run(self, program: Program, limits: Limits, *, probe: bool) -> Run | None:
+        nonce = secrets.token_hex(16)
+        execution = self._runner(program, nonce, limits, probe=probe)
+        if execution is None:
             return None
         self.runs += 1
-        nonce = secrets.token_hex(16)
-        execution = self._runner(program, nonce, limits, "probe")
         report = read_report(execution.report, nonce)
-        return _run_of(execution, report, limits)
-
-
-def _run_of(execution: Execution, report: Report, limits: Limits) -> Run:
-    observation = _observed(execution, report, limits)
-    return Run(observation, report, killed_from_outside(execution), execution.cpu_seconds)
+        observation = _observed(execution, report, limits)
+        return Run(observation, report, killed_from_outside(execution), execution.cpu_seconds)
 
 
 def killed_from_outside(execution: Execution) -> str:
@@ -170,8 +169,8 @@ def _warm_python(sandbox: Sandbox, python: Interpreter) -> Generator[_Runner]:
 
 
 def _python(zygote: Zygote) -> _Runner:
-    def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:
-        path = program.path or _DEFAULT_PATHS["python"]
+    def run(program: Program, nonce: str, limits: Limits, *, probe: bool) -> Execution:
+        path, mode = program.path or _DEFAULT_PATHS["python"], "probe" if probe else "script"
         unit_seconds = min(_UNIT_SECONDS, limits.cpu_seconds / 3)
         task = task_file(nonce, mode=mode, script=path, tests_from=program.tests_from, unit_seconds=unit_seconds)
         files = {path: program.text.encode("utf-8", "surrogatepass"), **task}
@@ -188,11 +187,15 @@ def _node(sandbox: Sandbox) -> _Runner:
         (node, "--require", str(INSIDE / "emend_node.cjs")), readable=(INSIDE, *prefix_of(Path(node))), report=True
     )
 
-    def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:  # noqa: ARG001  (_Runner)
+    def run(program: Program, nonce: str, limits: Limits, *, probe: bool) -> Execution | None:
         path = program.path or _DEFAULT_PATHS["javascript"]
         key = f"emend{secrets.token_hex(8)}"
-        text = f"{program.text}\n;globalThis.{key}();\n"
-        files = {path: text.encode("utf-8", "surrogatepass"), **task_file(nonce, key=key)}
+        tests = cut_tests(program.code, program.tests, path=path, key=key) if probe else program.tests
+        if tests is None:
+            return None
+        text = f"{replace(program, tests=tests).text}\n;globalThis.{key}();\n"
+        task = task_file(nonce, key=key, probe=probe, script=path, tests_from=program.tests_from)
+        files = {path: text.encode("utf-8", "surrogatepass"), **task}
         return sandbox.run(replace(shared, argv=(*shared.argv, path), files=files, limits=limits))
 
     return run
@@ -205,7 +208,9 @@ def _java(sandbox: Sandbox) -> _Runner:
     home = Path(java).resolve().parent.parent
     readable = (INSIDE, home, *_settings_of(home))
 
-    def run(program: Program, nonce: str, limits: Limits, mode: str) -> Execution:  # noqa: ARG001  (_Runner)
+    def run(program: Program, nonce: str, limits: Limits, *, probe: bool) -> Execution | None:
+        if probe:
+            return None
         path, launcher = _java_path(program), str(INSIDE / "EmendLauncher.java")
         argv = ("/bin/bash", "-c", _JAVA_SCRIPT, "bash", ".emend-classes", javac, launcher, path, java)
         files = {path: program.text.encode("utf-8", "surrogatepass"), ".emend-nonce": nonce.encode()}

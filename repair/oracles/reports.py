@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from repair.defects import Frame, Traceback
+from repair.traces import parse_error
 from repair.verdicts import Outcome, TestResult
 
 _OUTCOMES = {o.value: o for o in Outcome}
@@ -174,6 +175,17 @@ class _Reader:
             self.lines,
             self.units,
         )
+
+
+def trace_of(report: Report, result: TestResult) -> Traceback | None:
+    """The trace of a failed test: the runner's own, else one read from the message."""
+    own = report.traces.get(result.test_id)
+    return own or trace_in(result.message)
+
+
+def trace_in(text: str) -> Traceback | None:
+    """The first trace in a text."""
+    return next((e for e in parse_error(text).evidence if isinstance(e, Traceback)), None)
 
 
 def read_report(report: bytes, nonce: str) -> Report:

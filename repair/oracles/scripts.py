@@ -26,7 +26,7 @@ from repair.oracles.judging import (
     steady,
 )
 from repair.oracles.programs import Program, Programs, Run
-from repair.oracles.reports import Report
+from repair.oracles.reports import Report, trace_in, trace_of
 from repair.sandbox import Limits, Sandbox
 from repair.sources import Source
 from repair.traces import parse_error
@@ -167,16 +167,19 @@ class ScriptBench:
     def _with_units(self, run: Run, program: Program) -> Observation:
         """A script stops at its first failing assertion: those before it passed, if each ran once."""
         units = self._units
-        if units is None or run.observation.passed or not run.report.failure or not run.report.failure.trace:
+        failure = run.report.failure
+        trace = (failure.trace or trace_in(failure.message)) if failure else None
+        if units is None or trace is None or failure is None:
             return run.observation
         shift = program.tests_from - self._program(self._source).tests_from
-        for frame in reversed(run.report.failure.trace.frames):
-            failed = units.of_line(frame.line - shift) if frame.line >= program.tests_from else None
+        for frame in reversed(trace.frames):
+            inside = frame.path == self._source.path and frame.line >= program.tests_from
+            failed = units.of_line(frame.line - shift) if inside else None
             if failed is not None:
                 passed = units.order[: units.order.index(failed)]
                 tests = (
                     *(TestResult(unit, Outcome.PASSED) for unit in passed),
-                    TestResult(failed, Outcome.FAILED, run.report.failure.message),
+                    TestResult(failed, Outcome.FAILED, failure.message),
                 )
                 return replace(run.observation, tests=tests)
         return run.observation
@@ -220,7 +223,7 @@ class ScriptBench:
         texts = dict(units.report.begun)
         failed = [t for t in units.report.tests if t.test_id in units.settled.failing]
         evidence: tuple[Evidence, ...] = tuple(
-            FailingTest(t.test_id, t.message, units.report.traces.get(t.test_id), texts.get(t.test_id, ""))
+            FailingTest(t.test_id, t.message, trace_of(units.report, t), texts.get(t.test_id, ""))
             for t in failed[:_EVIDENCE]
         )
         return Baseline(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from repair.candidates import Candidate
-from repair.defects import Evidence, FailingTest, Traceback
+from repair.defects import Evidence, FailingTest
 from repair.edits import Patch
 from repair.errors import NothingToRepair, OracleError
 from repair.oracle import Baseline
@@ -29,6 +29,7 @@ from repair.oracles.judging import (
     steady,
     unlike_base,
 )
+from repair.oracles.reports import trace_of
 from repair.oracles.suites import Place, Selection, Suite, SuiteRun, open_suite
 from repair.oracles.testtext import test_source
 from repair.sandbox import Limits, Sandbox
@@ -309,16 +310,8 @@ def _evidence(run: SuiteRun, failing: list[str]) -> tuple[Evidence, ...]:
     results = {t.test_id: t for t in run.observation.tests}
     told = [results[test_id] for test_id in failing if test_id in results][:_EVIDENCE]
     if told:
-        return tuple(FailingTest(t.test_id, t.message, _trace(run, t)) for t in told)
+        return tuple(FailingTest(t.test_id, t.message, trace_of(run.report, t)) for t in told)
     found = run.report.failure or run.report.broken
     if found and found.trace:
         return (found.trace,)
     return parse_error(run.observation.output).evidence
-
-
-def _trace(run: SuiteRun, result: TestResult) -> Traceback | None:
-    """The runner's own trace, else one read from the message."""
-    trace = run.report.traces.get(result.test_id)
-    if trace is not None:
-        return trace
-    return next((e for e in parse_error(result.message).evidence if isinstance(e, Traceback)), None)

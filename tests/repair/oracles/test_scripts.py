@@ -194,7 +194,7 @@ def test_functions_called_in_a_loop_are_taken_apart(sandbox):
 def test_a_hanging_assertion_is_told_with_the_place_where_it_hangs(sandbox):
     code = "def count(n):\n    i = 0\n    while i < n:\n        if n != 3:\n            i += 1\n    return i\n"
     tests = "assert count(2) == 2\nassert count(3) == 3\nassert count(4) == 4\n"
-    oracle = ScriptOracle(Source("s.py", code), tests, sandbox, Limits(wall_seconds=2.0, cpu_seconds=1.0))
+    oracle = ScriptOracle(Source("s.py", code), tests, sandbox, Limits(wall_seconds=12.0, cpu_seconds=1.5))
     with oracle.open() as bench:
         told = bench.baseline()
     assert len(told.passing) == 2
@@ -250,8 +250,11 @@ JS_TESTS = "const assert = require('assert');\nassert.strictEqual(twice(2), 4);\
 def test_javascript(sandbox, rewrite):
     with ScriptOracle(Source("solution.js", JS_CODE), JS_TESTS, sandbox).open() as bench:
         told = bench.baseline()
-        assert isinstance(told.evidence[0], Traceback)
-        assert "solution.js" in {f.path for f in told.evidence[0].frames}
+        (failure,) = told.evidence
+        assert isinstance(failure, FailingTest)
+        assert failure.trace is not None
+        assert failure.trace.message == "got 5, expected 4"
+        assert {f.path for f in failure.trace.frames} == {"solution.js"}
         verdicts = {
             "const twice = (n) => n * 2;\n": Verdict.PLAUSIBLE,
             "const twice = (n) => n * 3;\n": Verdict.UNFIXED,
@@ -262,6 +265,58 @@ def test_javascript(sandbox, rewrite):
         }
         for text, verdict in verdicts.items():
             assert bench.judge(rewrite("solution.js", JS_CODE, text)).verdict is verdict, text
+
+
+JS_UNITS = """let calls = 0;
+const expectSame = (a, b) => { if (a !== b) throw new Error(`${a} is not ${b}`) }
+function testSign() {
+  assert(sign(3) === 1)
+  assert(
+    sign(-3) === -1
+  )
+  for (const n of [1, 2]) {
+    expectSame(sign(n), 1)
+  }
+  expectSame(sign(0), 0)
+  assert.throws(() => sign())
+}
+const assert = require('assert');
+testSign()
+"""
+JS_SIGN = """function sign(n) {
+  if (n === undefined) {
+    throw new TypeError('é');
+  }
+  if (n > 0) {
+    return 1;
+  }
+  return n;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_javascript_assertions_are_told_one_by_one(sandbox, rewrite):
+    with ScriptOracle(Source("solution.js", JS_SIGN), JS_UNITS, sandbox).open() as bench:
+        told = bench.baseline()
+        assert told.failing == {"line 16"}
+        assert told.passing == {"line 15", "line 19", "line 22", "line 23"}
+        (failure,) = told.evidence
+        assert isinstance(failure, FailingTest)
+        assert failure.trace is not None
+        assert failure.trace.message == "got -3, expected -1"
+        assert failure.source == "assert(\n    sign(-3) === -1\n  )"
+        assert told.spectrum is not None
+        ranked = {line: told.spectrum.ochiai("solution.js", line) for line in range(1, 10)}
+        assert ranked[8] > ranked[2] > 0.0
+        assert ranked[3] == ranked[6] == 0.0
+        wrong = JS_SIGN.replace("return n;", "return -1;")
+        judgement = bench.judge(rewrite("solution.js", JS_SIGN, wrong))
+        assert judgement.verdict is Verdict.REGRESSED
+        assert judgement.observations[0].ids(Outcome.FAILED) == {"line 22"}
+        assert "line 16" in judgement.observations[0].ids(Outcome.PASSED)
+        right = JS_SIGN.replace("return n;", "return n < 0 ? -1 : 0;")
+        assert bench.judge(rewrite("solution.js", JS_SIGN, right)).verdict is Verdict.PLAUSIBLE
 
 
 JAVA = "class Solution {\n  static int twice(int n) { return n + n%s; }\n}\n"

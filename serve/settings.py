@@ -9,6 +9,7 @@ from pathlib import Path
 from repair.errors import InputError
 
 MIB = 1024 * 1024
+MAX_SOURCE_BYTES = MIB // 2  # of one file to repair; beyond it a single syntax tree takes seconds
 
 
 def is_loopback(host: str) -> bool:

@@ -18,6 +18,7 @@ from repair.errors import InputError
 from repair.sources import Source
 from repair.traces import parse_error
 from repair.verdicts import Cost, Judgement, Observation, Outcome, RepairResult, Suspect
+from serve.settings import MAX_SOURCE_BYTES
 
 MAX_FILES = 64
 MAX_ERROR_CHARS = 200_000
@@ -130,6 +131,9 @@ def _source(file: FileIn, field: str, language: str | None) -> Source:
         content = file.text.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"{file.path}: the text holds half of a surrogate pair", field=f"{field}.text") from error
+    if len(content) > MAX_SOURCE_BYTES:
+        message = f"{file.path}: {len(content)} bytes; Emend repairs files of up to {MAX_SOURCE_BYTES}"
+        raise InputError(message, field=f"{field}.text")
     try:
         return Source.from_bytes(file.path, content, language=language or "")
     except InputError as error:

@@ -11,6 +11,7 @@ from repair.defects import Budget, Defect, RepairRequest
 from repair.errors import InputError
 from repair.sources import Source, read_source
 from repair.traces import evidence_frames, frames_in, parse_error
+from serve.settings import MAX_SOURCE_BYTES
 
 MAX_ERROR_BYTES = 4 * 1024 * 1024
 
@@ -66,6 +67,8 @@ def _read(root: Path, path: Path) -> Source:
     if full.is_dir():
         raise InputError(f"{path} is a directory; name the source files in it that may be changed", field="path")
     source = read_source(root, full.relative_to(root).as_posix())
+    if (size := len(source.to_bytes())) > MAX_SOURCE_BYTES:
+        raise InputError(f"{path}: {size} bytes; Emend repairs files of up to {MAX_SOURCE_BYTES}", field="path")
     if source.language == "text":
         raise InputError(f"{path}: not a Python, JavaScript, TypeScript or Java file by its name", field="path")
     return source

@@ -149,10 +149,31 @@ def test_syntax_error_is_a_defect(project):
 
 
 def test_large_source(project):
-    (project / "calc.py").write_text(CODE + "".join(f"def f{n}(x):\n    return x + {n}\n\n\n" for n in range(60_000)))
-    error = 'Traceback (most recent call last):\n  File "calc.py", line 2, in add\nValueError: no'
-    done = emend(project, "fix", "calc.py", "--error", error, "--seconds", "10")
-    assert done.returncode in (0, 2), done.stderr.decode()[-500:]
+    (project / "calc.py").write_text(CODE + "x = [\n" + "    1,\n" * 300_000 + "]\n")
+    assert "Emend repairs files of up to" in refused(project, "fix", "calc.py")
+
+
+def test_tests_that_hang(project):
+    (project / "test_calc.py").write_text(TEST.replace("assert", "while True:\n        pass\n    assert", 1))
+    done = emend(project, "fix", "calc.py", *RUN_TESTS, "--seconds", "4")
+    assert done.returncode in (0, 1, 2), done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_tests_that_flood(project):
+    (project / "test_calc.py").write_text(TEST.replace("assert", "print('x' * 10**9)\n    assert", 1))
+    before = tree(project)
+    done = emend(project, "fix", "calc.py", *RUN_TESTS, "--candidates", "1")
+    assert done.returncode in (0, 1, 2), done.stderr.decode()
+    assert len(done.stdout) + len(done.stderr) < 20_000
+    assert tree(project) == before
+
+
+def test_tests_that_fail_whatever_is_done(project):
+    (project / "test_calc.py").write_text("def test_no():\n    assert False\n")
+    done = emend(project, "fix", "calc.py", *RUN_TESTS, "--candidates", "2")
+    assert done.returncode == 1
+    assert "No plausible patch was found" in done.stderr.decode()
 
 
 def test_repair_prints_and_writes_nothing(project):

@@ -28,7 +28,7 @@ from repair.sandbox import MIB, Command, Execution, Limits, Tier, Zygote
 from repair.sandboxes import processes
 from repair.sandboxes.cgroups import Cgroup, CgroupHome
 from repair.sandboxes.identity import throwaway_uid
-from repair.sandboxes.jail import Plan, Usage, memory_file, resource_limits
+from repair.sandboxes.jail import Plan, Usage, memory_file, resource_limits, spawn
 from repair.sandboxes.packing import to_tar
 from repair.sandboxes.readable import SETTINGS, SYSTEM_ROOTS, checked_readable
 from repair.sandboxes.running import Pipe, execute
@@ -200,7 +200,7 @@ def _launch(plan: Plan, group: Cgroup | None, stack: contextlib.ExitStack) -> Na
     if group is not None:
         argv = group.entering(argv)
     try:
-        process = subprocess.Popen(
+        process = spawn(
             argv,
             stdin=source,
             stdout=out.writer,

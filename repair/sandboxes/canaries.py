@@ -125,7 +125,7 @@ def failures(sandbox: Sandbox) -> tuple[str, ...]:
     """The attacks that `sandbox` does not withstand; empty when it holds. Raises SandboxError where it breaks."""
     attacks = [*_limit_attacks(), *(() if sandbox.tier is Tier.E else (_reach_attack(),))]
     with _lay_bait() as bait:
-        # Each spends most of its time waiting; a thread must outlive the sandbox it has started, and does.
+        # Each spends most of its time waiting.
         with ThreadPoolExecutor(len(attacks)) as pool:
             tries = [pool.submit(_complaint, sandbox, attack, bait) for attack in attacks]
             found = [attempt.result() for attempt in tries]

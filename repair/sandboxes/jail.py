@@ -6,9 +6,12 @@ with it" (running.py runs it to its end, zygote.py keeps it warm). Knows nothing
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +135,26 @@ def bounds(plan: Plan, *, processes: int) -> dict[str, int]:
 def resource_limits(plan: Plan, *, processes: int) -> tuple[str, ...]:
     """The same as a prlimit(1) command line."""
     return ("prlimit", *(f"--{name}={value}" for name, value in bounds(plan, processes=processes).items()), "--")
+
+
+def spawn(
+    argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, pass_fds: Sequence[int], env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a process from a thread that lives as long as we do.
+
+    A parent-death signal (prctl(2)) comes when the *thread* that started the child ends, and a zygote is often opened
+    by a worker thread that ends sooner. Raises OSError where there is no such program.
+    """
+    start = functools.partial(
+        subprocess.Popen, list(argv), stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=tuple(pass_fds), env=dict(env)
+    )
+    return _spawner(os.getpid()).submit(start).result()
+
+
+@functools.cache
+def _spawner(_pid: int) -> ThreadPoolExecutor:
+    """One for each process: a fork inherits the object, but not its thread."""
+    return ThreadPoolExecutor(1, thread_name_prefix="emend-spawner")
 
 
 def memory_file(name: str, content: bytes) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.resources
-import json
+import marshal
 import os
 import shutil
 import signal
@@ -25,7 +25,7 @@ from repair.errors import SandboxError
 from repair.sandbox import Limits, Tier
 from repair.sandboxes import processes
 from repair.sandboxes.cgroups import Cgroup, CgroupHome
-from repair.sandboxes.jail import Plan, Usage, bounds, memory_file
+from repair.sandboxes.jail import Plan, Usage, bounds, memory_file, spawn
 from repair.sandboxes.packing import lay_down
 from repair.sandboxes.running import Pipe
 
@@ -161,13 +161,13 @@ def _launch(
     out, err = Pipe(), Pipe()
     stack.callback(out.close)
     stack.callback(err.close)
-    order = memory_file("order", json.dumps(_order(place, plan, confinement)).encode())
+    order = memory_file("order", marshal.dumps(_order(place, plan, confinement)))
     stack.callback(os.close, order)
     script = stack.enter_context(
         importlib.resources.as_file(importlib.resources.files("repair.sandboxes") / _SUPERVISOR)
     )
     argv = [sys.executable, "-I", "-S", str(script), str(order)]
-    process = subprocess.Popen(
+    process = spawn(
         argv if group is None else group.entering(argv),
         stdin=subprocess.DEVNULL,
         stdout=out.writer,
@@ -183,7 +183,7 @@ def _launch(
     return confined
 
 
-def _order(place: Place, plan: Plan, confinement: Confinement) -> dict[str, object]:
+def _order(place: Place, plan: Plan, confinement: Confinement) -> dict[str, Any]:
     return {
         "parent": os.getpid(),
         "argv": plan.argv,
@@ -194,7 +194,7 @@ def _order(place: Place, plan: Plan, confinement: Confinement) -> dict[str, obje
         "inherited": plan.inherited,
         "uid": confinement.uid,
         "landlock": confinement.landlock,
-        "filter": confinement.filter.hex(),
+        "filter": confinement.filter,
     }
 
 

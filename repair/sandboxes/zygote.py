@@ -112,7 +112,7 @@ def open_zygote(jail: Jail, command: Command, preload: tuple[str, ...]) -> Gener
     """A zygote that runs already and ends with the context.
 
     `command.argv` is the interpreter (and its options); project, files, environment, stdin and report hold for all
-    candidates. Open it from a thread that lives as long: it is killed, and then restarted, when that thread ends.
+    candidates.
     """
     zygote = ForkingZygote(jail, command, preload)
     try:

@@ -113,7 +113,7 @@ def test_an_ordinary_user_gets_tier_b_too():
     if os.geteuid() != 0 or setpriv is None or not _modern(python):
         pytest.skip("only root can become nobody, with a system Python of 3.11 or later")
     code = (
-        "import os\nfrom repair.sandbox import Command, Limits, Stop\nfrom repair.sandboxes.select import find_sandbox\n"
+        "from repair.sandbox import Command, Limits\nfrom repair.sandboxes.select import find_sandbox\n"
         "sandbox = find_sandbox()\nprint(sandbox.tier)\n"
         "done = sandbox.run(Command(('id', '-u')))\nprint(done.stdout)\n"
         "with sandbox.zygote(Command(('/usr/bin/python3',)), preload=('json',)) as zygote:\n"

@@ -282,6 +282,22 @@ def test_threads_take_turns(warm):
     assert found == {number: f"{number}\n" for number in range(6)}
 
 
+def test_a_zygote_outlives_the_thread_that_opened_it(trial):
+    command = Command((str(trial.python),), readable=interpreter_paths(trial.python), limits=LIMITS)
+    opened = trial.sandbox.zygote(command, preload=())
+    made = []
+    thread = threading.Thread(target=lambda: made.append(opened.__enter__()))
+    thread.start()
+    thread.join()
+    try:
+        before = processes.tree(made[0]._warm.confined.pid)
+        time.sleep(0.1)
+        assert say(made[0], "print('alive')") == "alive\n"
+        assert processes.tree(made[0]._warm.confined.pid)[: len(before)] == before
+    finally:
+        opened.__exit__(None, None, None)
+
+
 def test_a_hundred_runs_leak_nothing(warm):
     say(warm, "pass")
     resident = processes.tree(warm._warm.confined.pid)[-1]

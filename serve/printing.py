@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 
 from repair.diffs import render_diff
@@ -31,8 +30,8 @@ _VERDICTS = {
 
 
 def stdout() -> Console:
-    """For results. Off a terminal nothing is wrapped."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    """For results."""
+    return Console(highlight=False)
 
 
 def stderr() -> Console:
@@ -56,20 +55,18 @@ def progress(first: str) -> Generator[Status | None]:
         yield status
 
 
-def suspects_table(suspects: Sequence[Suspect], sources: Mapping[str, Source]) -> Table:
-    """The most suspicious places: where, how much, the code, why."""
-    table = Table(box=None, pad_edge=False, title="Suspects", title_justify="left", title_style="bold")
-    for name, justify in (("place", "left"), ("%", "right"), ("code", "left"), ("why", "left")):
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in ("place", "%"))  # type: ignore[arg-type]
-    for suspect in suspects[:SHOWN_SUSPECTS]:
-        code = sources[suspect.path].line(suspect.line).strip()
-        table.add_row(
-            Text(f"{suspect.path}:{suspect.line}"),
-            f"{100 * suspect.suspiciousness:.1f}",
-            Text(shown(code)[:60]),
-            Text("; ".join(suspect.reasons)),
-        )
-    return table
+def print_suspects(console: Console, suspects: Sequence[Suspect], sources: Mapping[str, Source]) -> None:
+    """The most suspicious places: where, how much, the code; below it why."""
+    places = [f"{suspect.path}:{suspect.line}" for suspect in suspects[:SHOWN_SUSPECTS]]
+    width = max(map(len, places), default=0)
+    console.print(Text("Suspects" if places else "No suspects", style="bold"))
+    for place, suspect in zip(places, suspects, strict=False):
+        code = sources[suspect.path].line(suspect.line).strip()[:80]
+        line = Text(f"  {place:{width}}  {100 * suspect.suspiciousness:5.1f} %  ")
+        line.append(shown(code), style="bold")
+        console.print(line, soft_wrap=True)
+        if suspect.reasons:
+            console.print(Text(f"  {'':{width}}           {'; '.join(suspect.reasons)}", style="dim"), soft_wrap=True)
 
 
 def diff_text(diff: str) -> Text:

@@ -13,7 +13,16 @@ from pathlib import Path
 from rich.table import Table
 
 from repair.errors import BoundaryError
+from repair.sandbox import Tier
 from serve.printing import progress, stdout
+
+
+_TIERS = {
+    Tier.A: "bubblewrap, seccomp, cgroup",
+    Tier.B: "bubblewrap, seccomp, memory watchdog",
+    Tier.C: "landlock, seccomp, limits",
+    Tier.E: "limits only, isolates nothing; used only with --unsafe-no-sandbox",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +68,10 @@ def _model(spec: str | None) -> Finding:
 def _sandbox() -> tuple[Finding, ...]:
     from repair.sandboxes.select import probe
 
-    found = [Finding(f"sandbox tier {p.tier.value}", p.holds, p.detail) for p in probe()]
-    some = any(f.works for f in found)
-    advice = "the strongest one is used" if some else "install bubblewrap: apt-get install bubblewrap"
+    reports = probe()
+    found = [Finding(f"sandbox tier {r.tier.value}", r.holds, r.detail or _TIERS[r.tier]) for r in reports]
+    some = any(r.holds for r in reports if r.tier is not Tier.E)
+    advice = "the strongest tier that works is used" if some else "install bubblewrap: apt-get install bubblewrap"
     return (Finding("sandbox", some, advice, needed=True), *found)
 
 

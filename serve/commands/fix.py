@@ -16,7 +16,7 @@ from repair.pipeline import Event, Finished, SuspectsFound
 from repair.verdicts import Judgement, RepairResult, Verdict
 from serve.commands.given import Given, foreign_note, read_request
 from serve.oracles import Judging, events_of, project_oracle
-from serve.printing import print_patches, progress, stderr, stdout, suspects_table, write_diff
+from serve.printing import print_patches, print_suspects, progress, stderr, stdout, write_diff
 
 
 def run(given: Given, *, apply: bool, diff_only: bool, as_json: bool) -> int:
@@ -88,7 +88,7 @@ def sentence(result: RepairResult, *, tests: bool, applied: bool) -> str:
 def _print(result: RepairResult) -> None:
     console = stdout()
     sources = {source.path: source for source in result.request.sources}
-    console.print(suspects_table(result.suspects, sources))
+    print_suspects(console, result.suspects, sources)
     print_patches(console, result.judgements, sources)
 
 

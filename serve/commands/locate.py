@@ -7,7 +7,7 @@ import uuid
 
 from serve.commands.given import Given, foreign_note, read_request
 from serve.oracles import Judging, locate, project_oracle
-from serve.printing import progress, stderr, stdout, suspects_table
+from serve.printing import print_suspects, progress, stderr, stdout
 
 
 def run(given: Given, *, as_json: bool) -> int:
@@ -32,7 +32,7 @@ def run(given: Given, *, as_json: bool) -> int:
         )
         sys.stdout.write(out.model_dump_json(indent=2) + "\n")
     else:
-        stdout().print(suspects_table(found.suspects, sources))
+        print_suspects(stdout(), found.suspects, sources)
         if found.no_fault is not None:
             stderr().print(f"The model's probability that there is no fault: {100 * found.no_fault:.0f} %.")
     return 0 if found.suspects else 1

@@ -25,7 +25,7 @@ def project(tmp_path):
     return copied
 
 
-def tests_pass(project):
+def passes(project):
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", "."]
     return subprocess.run(command, cwd=project, capture_output=True, check=False).returncode == 0
 
@@ -52,9 +52,9 @@ def test_each_fault_is_one_line_and_real(project, name):
 
 @pytest.mark.parametrize("name", ["auction", "recipe"])
 def test_fixed_passes_and_faulty_fails(project, tmp_path, name):
-    assert tests_pass(project(name, fixed=True))
+    assert passes(project(name, fixed=True))
     shutil.rmtree(tmp_path / name)
-    assert not tests_pass(project(name))
+    assert not passes(project(name))
 
 
 @pytest.mark.timeout(300)

@@ -71,8 +71,8 @@ class Suite(Protocol):
     """A project's tests."""
 
     @property
-    def per_test(self) -> bool:
-        """Whether it tells single tests, and can run some of them."""
+    def selects(self) -> bool:
+        """Whether it can run some tests alone, and trace them."""
         ...
 
     def run(self, files: Mapping[str, bytes], limits: Limits, selection: Selection = EVERYTHING) -> SuiteRun:
@@ -130,7 +130,7 @@ class PythonSuite:
         self._task = self._common_task()
 
     @property
-    def per_test(self) -> bool:
+    def selects(self) -> bool:
         """A script is one test."""
         return self._command.tool is not Tool.PYTHON
 
@@ -154,7 +154,7 @@ class PythonSuite:
         }  # fmt: skip
 
     def _selected(self, selection: Selection) -> dict[str, object]:
-        if not self.per_test:
+        if not self.selects:
             return {}
         only = None if selection.only is None else sorted(selection.only)
         files = {test_id.split("::")[0] for test_id in only or ()}
@@ -173,7 +173,7 @@ class PythonSuite:
         outside = killed_from_outside(execution)
         early = not stopped and not ended and not outside
         bad = any(t.outcome in FAILED for t in report.tests)
-        good = any(t.outcome is Outcome.PASSED for t in report.tests) or not self.per_test
+        good = any(t.outcome is Outcome.PASSED for t in report.tests) or not self.selects
         passed = ended and not stopped and report.ended == 0 and not bad and good
         reason = "" if passed else self._reason(execution, report, stopped, early=early)
         observation = Observation(
@@ -194,7 +194,7 @@ class PythonSuite:
             return (report.failure or report.broken).headline  # type: ignore[union-attr]
         if early:
             return f"the process ended with status {execution.code} before the test run did"
-        return "" if self.per_test else f"the script ended with status {execution.code}"
+        return "" if self.selects else f"the script ended with status {execution.code}"
 
     def _fault(self, execution: Execution, report: Report) -> str:
         """Why these tests cannot be run at all, "" when they can."""
@@ -224,7 +224,7 @@ def _uses_cache(project: Path, args: tuple[str, ...]) -> bool:
 class ProgramSuite:
     """Any command: its exit status alone speaks."""
 
-    per_test = False
+    selects = False
 
     def __init__(self, place: Place, command: TestCommand) -> None:
         program = command.args[0]
@@ -267,7 +267,7 @@ def _path_with(python: Interpreter) -> dict[str, str]:
 class NodeSuite:
     """`node --test`, reporting JUnit XML over the report pipe, which the test files' own processes do not inherit."""
 
-    per_test = True
+    selects = False
 
     def __init__(self, place: Place, command: TestCommand) -> None:
         node = shutil.which("node")

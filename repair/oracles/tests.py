@@ -31,7 +31,7 @@ from repair.oracles.judging import (
 )
 from repair.oracles.reports import trace_of
 from repair.oracles.suites import Place, Selection, Suite, SuiteRun, open_suite
-from repair.oracles.testtext import test_source
+from repair.oracles.testtext import keeps_examples, test_source
 from repair.sandbox import Limits, Sandbox
 from repair.sources import Source
 from repair.spectrum import Spectrum
@@ -43,6 +43,7 @@ TEST_LIMITS = Limits(wall_seconds=120.0, cpu_seconds=120.0)
 _EVIDENCE = 3  # failing tests told
 _ALL = Selection(terse=True)
 _HANGING_SECONDS = 15.0
+_TOLD_TOGETHER = 5  # so few failing tests all run for a candidate: it may repair one of several faults
 _TRACED_SECONDS = 20.0  # a baseline slower than this is not run a third time for coverage
 _FORBIDDEN = frozenset(
     {
@@ -128,6 +129,7 @@ class TestBench:
         self._limits = oracle.limits
         self._baseline: Baseline | None = None
         self._test_files = frozenset({*oracle.tests, *(a for a in command.args if is_test_name(a))})
+        self._doctests = frozenset[str]()
         self._runs = 0
 
     @property
@@ -137,7 +139,10 @@ class TestBench:
 
     def covers(self, patch: Patch) -> bool:
         """No test, no configuration of tests, no link, nothing but the request's sources."""
-        return bool(patch) and all(self._may_change(path) for path in patch.paths)
+        if not patch or not all(self._may_change(path) for path in patch.paths):
+            return False
+        tested = (file for file in patch.files if file.path in self._doctests)
+        return all(keeps_examples(self._sources[file.path].text, file) for file in tested)
 
     def _may_change(self, path: str) -> bool:
         parts = PurePosixPath(path).parts
@@ -164,7 +169,8 @@ class TestBench:
             raise NothingToRepair(f"the tests pass as they are ({self._command.shown}): nothing to repair")
         wall = max(run.observation.seconds for run in runs[-1:])
         self._limits = candidate_limits(self._oracle.limits, wall, max(run.cpu_seconds for run in runs[-1:]))
-        self._test_files |= self._collected_files(runs[0])
+        self._doctests, files = _collected_files(runs[0])
+        self._test_files |= files
         spectrum, notes = self._spectrum(settled, runs)
         if settled.flaky:
             notes += (f"{len(settled.flaky)} tests pass in some runs only and do not count: {min(settled.flaky)}, ...",)
@@ -182,7 +188,7 @@ class TestBench:
         return self._baseline
 
     def judge(self, candidate: Candidate, *, thorough: bool = False) -> Judgement:
-        """Reproduction tests first, then all tests, all of it twice when `thorough`."""
+        """Run the reproduction tests, then all tests; all of it twice when `thorough`."""
         base = self._baseline or self.baseline()
         changed = applied(candidate, self._sources, covered=self.covers(candidate.patch))
         if isinstance(changed, Judgement):
@@ -202,9 +208,10 @@ class TestBench:
 
     def _stages(self, base: Baseline) -> tuple[Selection, ...]:
         """The reproduction tests alone first, where that saves running others."""
-        if not self._suite.per_test or not base.passing or base.failing == ONLY_WHOLE:
+        if not self._suite.selects or not base.passing or base.failing == ONLY_WHOLE:
             return (_ALL,)
-        return (Selection(only=base.failing, stop_first=True, terse=True), _ALL)
+        many = len(base.failing) > _TOLD_TOGETHER
+        return (Selection(only=base.failing, stop_first=many, terse=True), _ALL)
 
     def _verdict(self, base: Baseline, run: SuiteRun, after: Observation, *, partly: bool) -> tuple[Verdict, str]:
         if run.infrastructure:
@@ -214,12 +221,9 @@ class TestBench:
         if not self._honest(run):
             return Verdict.UNFIXED, "the changed code itself ended the run"
         if base.failing == ONLY_WHOLE:
-            good = after.passed
-            return (
-                (Verdict.PLAUSIBLE, "the tests pass")
-                if good
-                else (Verdict.UNFIXED, after.reason or _first_failure(after))
-            )
+            if after.passed:
+                return Verdict.PLAUSIBLE, "the tests pass"
+            return Verdict.UNFIXED, after.reason or _first_failure(after)
         seen = replace(base, passing=frozenset[str]()) if partly else base
         return unlike_base(seen, after)
 
@@ -228,8 +232,13 @@ class TestBench:
         return not any(path in self._sources and path not in self._command.args for path in run.report.exits)
 
     def _run(self, files: Mapping[str, bytes], selection: Selection) -> SuiteRun:
+        """One run; repeated when something outside of the sandbox killed it."""
         self._runs += 1
-        return self._suite.run(files, self._limits, selection)
+        run = self._suite.run(files, self._limits, selection)
+        if run.infrastructure:
+            self._runs += 1
+            run = self._suite.run(files, self._limits, selection)
+        return run
 
     def _base_run(self, test_seconds: float) -> SuiteRun:
         """One run of the unpatched code. Raises OracleError when it says nothing about the code."""
@@ -252,13 +261,8 @@ class TestBench:
         others = [t.seconds for t in runs[0].observation.tests if t.outcome is Outcome.PASSED]
         return min(first, max(2.0, 5 * max(others, default=0.0)))
 
-    @staticmethod
-    def _collected_files(run: SuiteRun) -> frozenset[str]:
-        """A file that holds tests is a test file, also when it was named as a source."""
-        return frozenset(t.split("::")[0] for t in run.report.collected or () if "::" in t)
-
     def _spectrum(self, settled: Settled, runs: Sequence[SuiteRun]) -> tuple[Spectrum | None, tuple[str, ...]]:
-        if not self._suite.per_test or self._command.tool is Tool.NODE_TEST or settled.failing == ONLY_WHOLE:
+        if not self._suite.selects or settled.failing == ONLY_WHOLE:
             return None, ()
         if runs[-1].cpu_seconds > _TRACED_SECONDS:
             return None, (f"no coverage was taken: the tests take {runs[-1].cpu_seconds:.0f} s",)
@@ -267,6 +271,14 @@ class TestBench:
         run = self._suite.run({}, self._oracle.limits, selection)
         found = spectrum_of(run.report.lines, settled)
         return found, () if found else ("no coverage could be taken of the failing tests",)
+
+
+def _collected_files(run: SuiteRun) -> tuple[frozenset[str], frozenset[str]]:
+    """Files with doctests, and files that hold other tests (also when they were named as sources)."""
+    split = [t.split("::") for t in run.report.collected or () if "::" in t]
+    doctests = frozenset(file for file, name, *_ in split if PurePosixPath(file).stem in name.split("."))
+    tests = frozenset(file for file, name, *_ in split if PurePosixPath(file).stem not in name.split("."))
+    return doctests, tests
 
 
 def _hung(run: SuiteRun) -> bool:

@@ -1,4 +1,4 @@
-"""The source text of one failing test, for a model to read."""
+"""Texts of tests: the source of a failing one for a model to read, the doctests that a patch must leave alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import re
 import textwrap
 from pathlib import Path
 
+from repair.edits import FilePatch
+from repair.errors import PatchError
 from repair.oracles.judging import first_lines
 
 _LINES = 40
+_QUOTES = re.compile("""\"{3}|'{3}""")
 _PARAMETERS = re.compile(r"\[.*\]$", re.S)
 
 
@@ -31,6 +34,28 @@ def test_source(root: Path, test_id: str) -> str:
 
 
 test_source.__test__ = False  # type: ignore[attr-defined]  # not for pytest to collect
+
+
+def keeps_examples(text: str, patch: FilePatch) -> bool:
+    """Whether a patch leaves the doctest examples of a file alone (they are tests that lie in a source)."""
+    try:
+        return _examples(text) == _examples(patch.apply(text))
+    except PatchError:
+        return True  # said of it when it is applied
+
+
+def _examples(text: str) -> list[str]:
+    """Lines of all examples with what they shall print; by lines, so that a text that does not parse has them too."""
+    found: list[str] = []
+    inside = False
+    for line in text.split("\n"):
+        stripped = line.strip()
+        inside = stripped.startswith(">>>") or (inside and bool(stripped))
+        if inside:
+            shown, *closing = _QUOTES.split(stripped, maxsplit=1)
+            inside = not closing
+            found += [shown] if shown else []
+    return found
 
 
 def _place(root: Path, test_id: str) -> tuple[Path | None, list[str]]:

@@ -102,6 +102,7 @@ def test_plausible(bench, rewrite, thorough):
         ("import pytest\npytest.skip('no', allow_module_level=True)\n", Verdict.UNFIXED),
         ("import nowhere\n", Verdict.UNFIXED),
         ("while True: pass\n", Verdict.UNFIXED),
+        ("import os\nos.kill(os.getpid(), 9)\n", Verdict.UNDECIDED),
         ("import atexit, os\natexit.register(os._exit, 0)\n" + RIGHT, Verdict.PLAUSIBLE),
     ],
 )
@@ -363,3 +364,26 @@ def test_node(sandbox, tmp_path, rewrite):
         for text, verdict in verdicts.items():
             assert bench.judge(rewrite("calc.js", NODE_CALC, text)).verdict is verdict, text
         assert not bench.covers(rewrite("calc.test.js", "", "x").patch)
+
+
+def test_a_candidate_that_repairs_one_of_two_faults_tells_so(sandbox, tmp_path, rewrite):
+    code = CALC.replace("a * b", "a")
+    root = write(tmp_path, calc=code, test_calc=TESTS)
+    with oracle(root, sandbox).open() as bench:
+        assert len(bench.baseline().failing) == 3
+        half = bench.judge(rewrite("calc.py", code, CALC))
+        assert half.verdict is Verdict.UNFIXED
+        passed = half.observations[0].ids(Outcome.PASSED)
+        assert passed == {"test_calc.py::test_mul[1]", "test_calc.py::test_mul[2]"}
+        assert bench.judge(rewrite("calc.py", code, RIGHT)).verdict is Verdict.PLAUSIBLE
+
+
+def test_doctests_are_tests_inside_of_a_source(sandbox, tmp_path, rewrite):
+    code = 'def add(a, b):\n    """Sum.\n\n    >>> add(2, 3)\n    5\n    """\n    return a - b\n'
+    root = write(tmp_path, calc=code)
+    with oracle(root, sandbox, f"{QUIET} pytest --doctest-modules").open() as bench:
+        assert bench.baseline().failing == {"calc.py::calc.add"}
+        right = code.replace("a - b", "a + b")
+        assert bench.judge(rewrite("calc.py", code, right)).verdict is Verdict.PLAUSIBLE
+        cheat = code.replace("    5", "    -1")
+        assert bench.judge(rewrite("calc.py", code, cheat)).verdict is Verdict.INAPPLICABLE

@@ -27,6 +27,7 @@ from repair.prompts import chat_messages
 from repair.views import Hunk, View
 
 KEY_VARIABLE = "EMEND_API_KEY"
+_OK = 200
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _PARALLEL = 8
 _MAX_REPLY_BYTES = 1_000_000
@@ -140,7 +141,7 @@ class ChatModel:
     def _ask(self, client: httpx.Client, request: dict[str, object]) -> Completion:
         try:
             with client.stream("POST", f"{self._base}/chat/completions", json=request) as response:
-                if response.status_code != httpx.codes.OK:
+                if response.status_code != _OK:
                     raise _refusal(response)
                 reply = _Reply()
                 if "text/event-stream" in response.headers.get("content-type", ""):
@@ -287,7 +288,7 @@ def _first_model(base: str, patience: Patience) -> str:
     try:
         with _client(patience) as client:
             response = client.get(f"{base}/models")
-        if response.status_code != httpx.codes.OK:
+        if response.status_code != _OK:
             raise _refusal(response)
         listed = _parsed(response.text).get("data")
     except httpx.HTTPError as error:

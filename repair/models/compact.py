@@ -71,7 +71,7 @@ class CompactFormat:
         """Single divergences from the lines as they are, each continued greedily, and samples; no text twice."""
         prefix = self.read(view)
         tree = self._engine.tree(prefix)
-        lines = _likeliest(decoding.lines or self.locate(view).lines, view)
+        lines = _likeliest(decoding.lines, view) or _likeliest(self.locate(view).lines, view)
         trunks = [self._trunk(view, number, weight) for number, weight in lines.items()]
         seeds = self._seeds(prefix, tree, trunks, view, decoding)
         trunk_nodes = len(tree)
@@ -83,7 +83,7 @@ class CompactFormat:
             rows = seeds[start : start + _ROWS]
             grow(self._engine, tree, rows, choice)
             for row in sorted(rows, key=lambda r: -r.logprob):
-                completion = self._completion(row, view)
+                completion = self._completion(row, view, decoding.max_tokens)
                 if completion and completion.text not in seen and len(seen) < decoding.candidates:
                     seen.add(completion.text)
                     yield completion
@@ -100,30 +100,34 @@ class CompactFormat:
         """Rows to grow: the likeliest divergences from the trunks, then samples begun at their lines."""
         sampled = round(decoding.candidates * min(max(decoding.samples, 0.0), 1.0))
         wanted = math.ceil((decoding.candidates - sampled) * _SPARE)
-        found: list[tuple[float, int, Row]] = []
-        for trunk in trunks:
-            start = float(prefix.after[trunk.tokens[0]])
-            for divergence in self._divergences(tree, trunk, view):
-                found.append((divergence.priority, -len(found), self._seed(divergence, start, view)))
-        rows = [row for _, _, row in nlargest(wanted, found)]
+        found = nlargest(wanted, self._divergences(tree, trunks, view), key=lambda d: d.priority)
+        rows = [self._seed(divergence, float(prefix.after[divergence.trunk.tokens[0]]), view) for divergence in found]
         return rows + self._samples(prefix, trunks, view, sampled, decoding.seed)
 
-    def _divergences(self, tree: Tree, trunk: Trunk, view: View) -> Iterator[Divergence]:
-        base = len(tree)
-        inner = trunk.tokens[:-1]
-        logits = tree.extend(inner, [-1, *range(base, base + len(inner) - 1)])
-        self._engine.read_tokens += len(inner)
-        likely = torch.log_softmax(logits, -1, dtype=torch.float32)
+    def _divergences(self, tree: Tree, trunks: Sequence[Trunk], view: View) -> Iterator[Divergence]:
+        """The likeliest legal alternatives at each position of each trunk; all trunks are read in one pass."""
+        tokens, parents, begins = list[int](), list[int](), list[int]()
+        for trunk in trunks:
+            begins.append(len(tokens))
+            parents += [-1, *range(len(tokens), len(tokens) + len(trunk.tokens) - 2)]
+            tokens += trunk.tokens[:-1]
+        if not tokens:
+            return
+        likely = torch.log_softmax(tree.extend(tokens, parents), -1, dtype=torch.float32)
+        self._engine.read_tokens += len(tokens)
+        for trunk, begin in zip(trunks, begins, strict=True):
+            yield from self._beside(trunk, begin, likely[begin : begin + len(trunk.tokens) - 1], view)
+
+    def _beside(self, trunk: Trunk, node: int, likely: Tensor, view: View) -> Iterator[Divergence]:
+        """Alternatives to each token of one trunk; `likely` (tokens - 1, vocabulary) is after its node `node` on."""
+        allowed = torch.stack([self._grammar(view, trunk, at).legal() for at in range(len(likely))]) + likely
+        values, tokens = (t.tolist() for t in allowed.topk(_ALTERNATIVES))
         taken = likely.gather(1, torch.tensor(trunk.tokens[1:], device=likely.device)[:, None]).squeeze(1).tolist()
         before = 0.0
         for at, gain in enumerate(taken):
-            grammar = self._grammar(view, trunk, at)
-            bias = grammar.legal()
-            allowed = likely[at] if bias is None else likely[at] + bias
-            values, tokens = allowed.topk(_ALTERNATIVES)
-            for value, token in zip(values.tolist(), tokens.tolist(), strict=True):
+            for value, token in zip(values[at], tokens[at], strict=True):
                 if token != trunk.tokens[at + 1] and value > -math.inf:
-                    yield Divergence(trunk, at, base + at, token, before, value)
+                    yield Divergence(trunk, at, node + at, token, before, value)
             before += gain
 
     def _grammar(self, view: View, trunk: Trunk, at: int) -> ReplyGrammar:
@@ -154,8 +158,10 @@ class CompactFormat:
             rows.append(Row([token], -1, float(prefix.after[token]), grammar, sampled=True))
         return rows
 
-    def _completion(self, row: Row, view: View) -> Completion | None:
-        """A finished row as text in the format of replies.py; None when it leaves the code as it is."""
+    def _completion(self, row: Row, view: View, longest: int) -> Completion | None:
+        """A row as text in the format of replies.py; None when it was given up or leaves the code as it is."""
+        if not row.done and len(row.tokens) < min(row.longest, longest):
+            return None
         pieces = self._encoder.decode(row.tokens)
         reply = parse_compact(pieces, view)
         if isinstance(reply, Unreadable):
@@ -245,7 +251,7 @@ class ReplyGrammar:
         lines = range(self.view.first_line, self.view.last_line + 1)
         self._numbers = {self.words.line(n): n for n in lines}
 
-    def legal(self) -> Tensor | None:
+    def legal(self) -> Tensor:
         """0 for what may come next, -inf for the rest."""
         if self._state == "text":
             return self.words.text if self._reached < self.view.last_line else self.words.final
@@ -262,11 +268,11 @@ class ReplyGrammar:
             return [*(t for t, n in self._numbers.items() if n >= self._first), self.words.ins]
         return [token for token, n in self._numbers.items() if n > self._reached]
 
-    def bias(self) -> Tensor | None:
+    def bias(self) -> Tensor:
         """What is legal, with a little weight on leading back to the original."""
         legal = self.legal()
         near = self.original[max(self.pointer - 1, 3) : self.pointer + 2] if self._state == "text" else ()
-        if legal is None or not near:
+        if not near:
             return legal
         bias = legal.clone()
         bias[list(set(near))] += _REJOIN

@@ -89,7 +89,8 @@ class Prefix:
     """A prompt that was read: its cache, and log-probabilities (vocabulary,) of the token after it."""
 
     tokens: tuple[int, ...]
-    cache: Cache
+    layers: tuple[GrowingLayer, ...]
+    cache: Cache  # of these layers
     after: Tensor
 
     def __len__(self) -> int:
@@ -128,11 +129,12 @@ class Engine:
             return self._prefixes[key]
         if not 0 < len(key) < self.limit:
             raise ModelError(f"a prompt of {len(key)} tokens; this model reads {self.limit}: give it a smaller window")
-        cache = Cache(layers=[GrowingLayer() for _ in range(self._layers)])
+        layers = tuple(GrowingLayer() for _ in range(self._layers))
+        cache = Cache(layers=list(layers))
         with torch.inference_mode():
             ids = torch.tensor([key], device=self.device)
             logits = self._forward(input_ids=ids, past_key_values=cache, logits_to_keep=1)
-            prefix = Prefix(key, cache, torch.log_softmax(logits[0, -1].float(), -1))
+            prefix = Prefix(key, layers, cache, torch.log_softmax(logits[0, -1].float(), -1))
         self.read_tokens += len(key)
         self._prefixes[key] = prefix
         while len(self._prefixes) > self._kept:
@@ -299,7 +301,7 @@ class Tree:
     def rewind(self, size: int) -> None:
         """Forget all nodes from number `size` on."""
         del self._paths[size:]
-        for layer in self._prefix.cache.layers:
+        for layer in self._prefix.layers:
             layer.rewind(len(self._prefix) + size)
 
     def room(self) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from safetensors import SafetensorError
@@ -112,7 +112,8 @@ def load_local(
     network = _read_network(source)
     if adapter is not None:
         network = _merge(network, Path(adapter))
-    network = network.to(where, _dtype(network, where, dtype)).eval().requires_grad_(requires_grad=False)
+    torch.nn.Module.to(network, where, _dtype(network, where, dtype))
+    network.eval().requires_grad_(requires_grad=False)
     engine = Engine(network)
     name = str(source) if adapter is None else f"{source}+{adapter}"
     return LocalModel(name, engine, _format(source, engine, network, adapted=adapter is not None))
@@ -148,11 +149,12 @@ def _read_network(source: str | Path) -> PreTrainedModel:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            network, report = AutoModelForCausalLM.from_pretrained(
+            loaded = AutoModelForCausalLM.from_pretrained(
                 source, dtype="auto", trust_remote_code=False, output_loading_info=True
             )
     except _LOADING as error:
         raise ModelError(_why_not(source, error)) from error
+    network, report = cast("tuple[PreTrainedModel, dict[str, set[str]]]", loaded)
     missing = sorted(report["missing_keys"]) + sorted(str(k) for k in report["mismatched_keys"])
     if missing:
         raise ModelError(f"{source} lacks weights ({', '.join(missing[:3])}, ...): copy the whole checkpoint again")

@@ -47,14 +47,14 @@ class NumberedFormat:
             return list(self._tokenizer(numbered_prompt(view)).input_ids)
         messages = list(chat_messages(view))
         text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self._text_tokens(text)
+        return self._text_tokens(str(text))
 
     def _text_tokens(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False).input_ids)
 
     def _target(self, hunks: Sequence[Hunk]) -> list[int]:
         end = self._tokenizer.eos_token_id
-        return [*self._text_tokens(render_reply(hunks)), *([] if end is None else [end])]
+        return [*self._text_tokens(render_reply(hunks)), *([end] if isinstance(end, int) else [])]
 
     def locate(self, view: View) -> LineBelief:
         """The probabilities of the headers `@@ N-` and `@@ N+`, and of `@@ ok`."""

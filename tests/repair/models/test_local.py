@@ -3,6 +3,7 @@ import json
 import math
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,16 +99,25 @@ def test_compact_beliefs_are_the_distribution_after_fix(
     assert [*belief.lines.values(), belief.no_fault] == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["compact", "plain"])
-def test_proposals_are_distinct_and_repeatable(kind: str, request: pytest.FixtureRequest, view: View) -> None:
+@pytest.mark.parametrize("kind", ["trained", "plain"])
+def test_proposals_are_distinct_and_repeatable(kind: str, request: pytest.FixtureRequest) -> None:
     model = request.getfixturevalue(kind)
-    decoding = Decoding({11: 0.7, 8: 0.3}, candidates=24, max_tokens=24, seed=3)
-    found = list(model.propose(view, decoding))
-    assert 0 < len(found) <= 24
+    shown, _ = faulty_sum(3, "abc", 1)
+    decoding = Decoding({4: 0.7, 5: 0.3}, candidates=24, max_tokens=24, seed=3)
+    found = list(model.propose(shown, decoding))
+    assert 5 < len(found) <= 24
     assert len({c.text for c in found}) == len(found)
-    assert found == list(model.propose(view, decoding))
-    assert found != list(model.propose(view, Decoding({11: 0.7, 8: 0.3}, 24, 0.8, 1.0, 24, seed=4)))
+    assert found == list(model.propose(shown, decoding))
+    sampled = Decoding({4: 0.7, 5: 0.3}, candidates=24, temperature=1.5, samples=1.0, max_tokens=24)
+    assert list(model.propose(shown, sampled)) != list(model.propose(shown, replace(sampled, seed=4)))
     assert all(c.tokens <= 24 and c.logprob is not None and c.logprob < 0 for c in found)
+
+
+def test_lines_outside_of_the_view_leave_the_choice_to_the_model(trained: LocalModel) -> None:
+    shown, fix = faulty_sum(3, "abc", 1)
+    elsewhere = list(trained.propose(shown, Decoding({90: 1.0}, candidates=12)))
+    assert elsewhere == list(trained.propose(shown, Decoding(candidates=12)))
+    assert elsewhere[0].text == render_reply([fix])
 
 
 @pytest.fixture(scope="module")

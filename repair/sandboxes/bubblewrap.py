@@ -28,7 +28,7 @@ from repair.sandbox import MIB, Command, Execution, Limits, Tier, Zygote
 from repair.sandboxes import processes
 from repair.sandboxes.cgroups import Cgroup, CgroupHome
 from repair.sandboxes.identity import throwaway_uid
-from repair.sandboxes.jail import Plan, Usage, memory_file, resource_limits, spawn
+from repair.sandboxes.jail import Plan, Usage, memory_file, resource_limits, spawn, system_tool
 from repair.sandboxes.packing import to_tar
 from repair.sandboxes.readable import SETTINGS, SYSTEM_ROOTS, checked_readable
 from repair.sandboxes.running import Pipe, execute
@@ -45,7 +45,7 @@ _SETUP_SECONDS = 10.0
 _OWN_PROCESSES = 2  # the shell that is process 1, and one to spare for tar
 # Descriptor 9 keeps the program's stderr while the shell's own remarks ("Killed") go nowhere.
 _SCRIPT = "printf '\\0emend-ready\\n' >&2; exec 9>&2 2>/dev/null; \"$@\" <{stdin} 2>&9 9>&-; exit $?"
-_UNPACK = f"tar -xf - -C {WORK} || exit 97; "
+_UNPACK = f"{{tar}} -xf - -C {WORK} || exit 97; "
 
 
 class BubblewrapSandbox:
@@ -222,7 +222,7 @@ def _command_line(plan: Plan, status: int, attach: AttachFile) -> list[str]:
     inside, drop, user = _identity()
     readable = checked_readable(plan.readable)
     program = [*resource_limits(plan, processes=plan.limits.processes + _OWN_PROCESSES), *drop]
-    program += ["sh", "-c", _script(plan), "sh", *plan.argv]
+    program += [system_tool("sh"), "-c", _script(plan), "sh", *plan.argv]
     return [
         shutil.which("bwrap") or "/usr/bin/bwrap",
         *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
@@ -253,14 +253,14 @@ def _identity() -> tuple[list[str], list[str], int]:
         return ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"], [], uid
     uid = throwaway_uid()
     kept = [word for name in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{name}")]
-    drop = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--bounding-set=-all"]
+    drop = [system_tool("setpriv"), "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--bounding-set=-all"]
     drop += ["--inh-caps=-all", "--no-new-privs", "--pdeathsig", "KILL"]  # the drop cleared bubblewrap's own
     return ["--cap-drop", "ALL", *kept], drop, uid
 
 
 def _script(plan: Plan) -> str:
     stdin = f"{RESERVED}/stdin" if plan.stdin else "/dev/null"
-    return (_UNPACK if plan.entries else "") + _SCRIPT.format(stdin=stdin)
+    return (_UNPACK.format(tar=system_tool("tar")) if plan.entries else "") + _SCRIPT.format(stdin=stdin)
 
 
 def _environment(plan: Plan) -> list[str]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import secrets
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from repair.errors import SandboxError
 from repair.sandbox import Limits
 from repair.sandboxes.jail import Usage
 
@@ -71,16 +73,19 @@ class CgroupHome:
 
     @contextlib.contextmanager
     def group(self, limits: Limits, *, spare_processes: int) -> Generator[Cgroup, None, None]:
-        """A fresh group with these bounds, removed afterwards. Raises OSError where it cannot be made."""
-        name = f"{_PREFIX}{os.getpid()}-{next(_serial)}"
+        """A fresh group with these bounds, removed afterwards. Raises SandboxError where it cannot be made."""
+        name = f"{_PREFIX}{os.getpid()}-{next(_serial)}-{secrets.token_hex(3)}"
         group = Cgroup(
             self._memory / name, None if self._cpu is None else self._cpu / name, self._pids / name, self._unified
         )
         places = {path for path in (group.memory, group.cpu, group.pids) if path is not None}
         try:
-            for path in places:
-                path.mkdir()
-            group.limit(limits, spare_processes=spare_processes)
+            try:
+                for path in places:
+                    path.mkdir()
+                group.limit(limits, spare_processes=spare_processes)
+            except OSError as error:
+                raise SandboxError(f"cannot make the cgroup {name}: {error}") from error
             yield group
         finally:
             for path in places:

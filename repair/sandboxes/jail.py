@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from repair.errors import SandboxError
 from repair.sandbox import Command, Limits, Tier
 from repair.sandboxes.packing import Entry
 
@@ -114,6 +116,17 @@ def environment(command: Command) -> dict[str, str]:
     return {**_ENVIRONMENT, **command.env}
 
 
+def system_tool(name: str) -> str:
+    """The full path of a program of the system, whatever PATH says: some run before privileges are dropped.
+
+    Raises SandboxError where it is missing.
+    """
+    found = shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
+    if found is None:
+        raise SandboxError(f"{name} is not installed (it comes with util-linux, tar or the shell)")
+    return found
+
+
 def bounds(plan: Plan, *, processes: int) -> dict[str, int]:
     """Per-process bounds by the name of their RLIMIT, beneath those that hold for the whole tree.
 
@@ -134,7 +147,11 @@ def bounds(plan: Plan, *, processes: int) -> dict[str, int]:
 
 def resource_limits(plan: Plan, *, processes: int) -> tuple[str, ...]:
     """The same as a prlimit(1) command line."""
-    return ("prlimit", *(f"--{name}={value}" for name, value in bounds(plan, processes=processes).items()), "--")
+    return (
+        system_tool("prlimit"),
+        *(f"--{name}={value}" for name, value in bounds(plan, processes=processes).items()),
+        "--",
+    )
 
 
 def spawn(
@@ -146,7 +163,14 @@ def spawn(
     by a worker thread that ends sooner. Raises OSError where there is no such program.
     """
     start = functools.partial(
-        subprocess.Popen, list(argv), stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=tuple(pass_fds), env=dict(env)
+        subprocess.Popen,
+        list(argv),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=tuple(pass_fds),
+        env=dict(env),
+        process_group=0,  # Ctrl-C is for us: we end the sandbox then, and blame no candidate
     )
     return _spawner(os.getpid()).submit(start).result()
 

@@ -30,6 +30,7 @@ _SECCOMP_MODE_FILTER = 2
 # The same numbers on every architecture.
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH = 1
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -41,7 +42,8 @@ def main() -> NoReturn:
     """Carry out the order; the exit status is the program's, 128 + n for signal n, 97 when it could not start."""
     with open(int(sys.argv[1]), "rb") as file:
         order: dict[str, Any] = marshal.load(file)  # written by the same interpreter
-    signal.signal(signal.SIGTERM, _end_now)
+    for number in _ENDING:
+        signal.signal(number, _end_now)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != order["parent"]:
@@ -52,7 +54,8 @@ def main() -> NoReturn:
         status = _wait_for(program)
     except _EndNow:
         status = signal.SIGKILL
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
     end_offspring(program)
     os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
 
@@ -107,7 +110,8 @@ def _fork(order: dict[str, Any]) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for number in _ENDING:
+                signal.signal(number, signal.SIG_DFL)
             _become(order)
         except OSError as error:
             os.write(2, f"{error}\n".encode("utf-8", "replace"))

@@ -80,6 +80,9 @@ def steady(run: Callable[[], Observation]) -> tuple[Observation, Settled]:
         runs.append(run())
         settled = settle(runs)
     failed = [r for r in runs if not r.passed]
+    if failed and not settled.failing and not settled.flaky:
+        told = [line for line in failed[0].output.split("\n") if line.strip()]
+        raise OracleError(f"no test fails, yet the test command ends with failure: {told[-1].strip() if told else ''}")
     if failed and not settled.failing:
         names = ", ".join(sorted(settled.flaky)[:3]) or "the run"
         raise OracleError(
@@ -88,19 +91,19 @@ def steady(run: Callable[[], Observation]) -> tuple[Observation, Settled]:
     return first, settled
 
 
-def unlike_base(baseline: Baseline, after: Observation) -> tuple[Verdict, str]:
-    """Verdict of a full run of a candidate against the baseline, and its reason."""
+def unlike_base(baseline: Baseline, after: Observation, *, partly: bool = False) -> tuple[Verdict, str]:
+    """Verdict of a candidate's run against the baseline, and its reason; `partly` when only failing tests ran."""
     failed, passed = ended_ids(after, *FAILED), ended_ids(after, Outcome.PASSED)
     if still := sorted(baseline.failing - passed):
         return Verdict.UNFIXED, after.reason or f"{_named(still)} still {'fail' if len(still) > 1 else 'fails'}"
-    if worse := sorted(baseline.passing - passed):
+    if worse := [] if partly else sorted(baseline.passing - passed):
         gone = [t for t in worse if t not in failed]
         return Verdict.REGRESSED, f"{_named(gone or worse)} passed before, now {'gone' if gone else 'failing'}"
     if new := sorted(failed - baseline.flaky):
         return Verdict.REGRESSED, f"{_named(new)} fails and was not there before"
     if not after.complete:
         return Verdict.UNDECIDED, after.reason or "the run did not end"
-    if not after.passed and not failed:
+    if not partly and not after.passed and not failed:
         return Verdict.UNFIXED, after.reason or "the tests pass, yet the command's exit status says failure"
     return Verdict.PLAUSIBLE, f"{len(passed)} test{'s' * (len(passed) != 1)} pass"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Generator, Mapping
@@ -36,6 +37,7 @@ _CACHE_OPTIONS = (
     "--stepwise",
     "--cache",
 )
+_DISTRIBUTED = re.compile(r"(?:^|\s)(?:-n\s*=?\s*(?:\d|auto|logical)|--numprocesses)", re.M)
 _CONFIGURATIONS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", ".pytest.ini")
 _WARM = {Tool.PYTEST: "emend_warm", Tool.UNITTEST: "emend_unittest"}
 _UNSTARTED = 4  # pytest: wrong usage, or a conftest.py that cannot be imported
@@ -90,6 +92,13 @@ class Place:
     limits: Limits
     readable: tuple[Path, ...] = ()
     paths: tuple[str, ...] = ()  # folders of the project that its environment puts on sys.path
+    linked: tuple[tuple[str, Path], ...] = ()  # folders too large to copy, by their names in the project
+
+    def linking(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+        """`argv` after links to the folders that are not copied (a sandbox leaves links out that lead outside)."""
+        for name, target in self.linked:
+            argv = ("/bin/sh", "-c", 'ln -s "$1" "$2"; shift 2; exec "$@"', "sh", str(target), name, *argv)
+        return argv
 
 
 @contextlib.contextmanager
@@ -148,10 +157,16 @@ class PythonSuite:
         task: dict[str, object] = {"cwd_on_path": command.cwd_on_path, "paths": [*own, *self._place.paths]}
         if command.tool is Tool.PYTHON:
             return {**task, "mode": "script", "script": command.args[0], "args": command.args[1:]}
-        plain = not _uses_cache(self._place.project, command.args)
+        asked = _asked(self._place.project, command.args)
         return {
-            **task, "mode": command.tool.value, "args": command.args, "plain": plain, "functions": command.functions,
-        }  # fmt: skip
+            **task,
+            "mode": command.tool.value,
+            "args": command.args,
+            "functions": command.functions,
+            "plain": not any(option in asked for option in _CACHE_OPTIONS),
+            "measures": "--cov" in asked,
+            "distributes": bool(_DISTRIBUTED.search(asked)),
+        }
 
     def _selected(self, selection: Selection) -> dict[str, object]:
         if not self.selects:
@@ -212,13 +227,13 @@ class PythonSuite:
         return ""
 
 
-def _uses_cache(project: Path, args: tuple[str, ...]) -> bool:
-    """Whether pytest's cache plugin is asked for on the command line or in a configuration file."""
+def _asked(project: Path, args: tuple[str, ...]) -> str:
+    """Where options of pytest may stand: the command line and the configuration files."""
     texts = [" ".join(args)]
     for name in _CONFIGURATIONS:
         with contextlib.suppress(OSError):
             texts.append((project / name).read_text("utf-8", "replace"))
-    return any(option in text for text in texts for option in _CACHE_OPTIONS)
+    return "\n".join(texts)
 
 
 class ProgramSuite:
@@ -235,7 +250,7 @@ class ProgramSuite:
             )
         readable = (*prefix_of(Path(found)), *place.python.readable, *place.readable)
         self._command = Command(
-            (program if os.sep in program else found, *command.args[1:]),
+            place.linking((program if os.sep in program else found, *command.args[1:])),
             project=place.project,
             env={**_path_with(place.python), **command.env},
             readable=readable,
@@ -278,7 +293,7 @@ class NodeSuite:
         spec = "--test-reporter=spec --test-reporter-destination=stderr"
         script = f'n=$1; shift; exec "$n" {reporter} {spec} "$@" >&"$EMEND_REPORT_FD"'
         self._command = Command(
-            ("/bin/bash", "-c", script, "bash", node, *words),
+            place.linking(("/bin/bash", "-c", script, "bash", node, *words)),
             project=place.project,
             env=command.env,
             readable=(*prefix_of(Path(node)), *place.readable),

@@ -80,13 +80,15 @@ class TestOracle:
         limit = self.limits.disk_bytes // 2
         with workspace(self.project, files=overlay, max_bytes=limit) as staged:
             command, python = self._command(staged)
+            linked = tuple((name, p.resolve()) for name in LINKED if (p := self.project / name).is_dir())
             place = Place(
                 self.sandbox,
                 staged,
                 python,
                 self.limits,
-                tuple(p.resolve() for name in LINKED if (p := self.project / name).is_dir()),
+                tuple(target for _, target in linked),
                 environment_folders(python, self.project.resolve()),
+                linked,
             )
             with open_suite(place, command) as suite:
                 yield TestBench(self, suite, command, staged)
@@ -224,8 +226,7 @@ class TestBench:
             if after.passed:
                 return Verdict.PLAUSIBLE, "the tests pass"
             return Verdict.UNFIXED, after.reason or _first_failure(after)
-        seen = replace(base, passing=frozenset[str]()) if partly else base
-        return unlike_base(seen, after)
+        return unlike_base(base, after, partly=partly)
 
     def _honest(self, run: SuiteRun) -> bool:
         """SystemExit out of a changed module is no end of a script's tests."""

@@ -3,11 +3,13 @@
 
 Task keys: `args` (the user's own), `only` (ids, None for all), `files` (positional arguments in place of the
 user's), `stop_first`, `terse`, `trace` (source files whose executed lines are wanted, per test), `plain` (whether the
-cache plugin may be left out).
+cache plugin may be left out), `measures` (whether coverage is asked for), `distributes` (whether several
+processes are).
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -129,6 +131,10 @@ def run(task: dict[str, Any], reporter: Reporter) -> int:
     arguments = list(task["args"]) + ["-p", "no:randomly"]  # noqa: RUF005
     if task.get("terse"):
         arguments += ["--tb=no"]  # the records tell what failed; rendering it costs a quarter of a small run
+    if task.get("measures") and importlib.util.find_spec("pytest_cov"):
+        arguments += ["--no-cov"]  # a part of the tests never reaches the coverage that is demanded
+    if task.get("distributes") and importlib.util.find_spec("xdist"):
+        arguments += ["-n", "0"]  # other processes would not have the plugin
     if task.get("plain"):
         arguments += ["-p", "no:cacheprovider"]
     sys.argv = ["pytest"] + arguments  # noqa: RUF005

@@ -46,6 +46,19 @@ def test_only_flaky_failures_are_refused():
         steady(lambda: left.pop(0))
 
 
+def test_an_exit_status_that_no_test_explains_is_refused():
+    after = Observation(False, seen(a="passed").tests, output="all fine\nTOTAL 30 %, needs 90 %\n")
+    with pytest.raises(OracleError, match="needs 90 %"):
+        steady(lambda: after)
+
+
+def test_a_run_of_the_failing_tests_alone_says_nothing_of_the_others():
+    after = Observation(False, seen(bad="passed").tests)
+    assert unlike_base(baseline({"bad"}, {"good"}), after, partly=True)[0] is Verdict.PLAUSIBLE
+    assert unlike_base(baseline({"bad"}, {"good"}), after)[0] is Verdict.REGRESSED
+    assert unlike_base(baseline({"bad"}, {"good"}), seen(bad="failed"), partly=True)[0] is Verdict.UNFIXED
+
+
 @pytest.mark.parametrize(
     ("after", "verdict"),
     [

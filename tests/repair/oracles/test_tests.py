@@ -341,6 +341,7 @@ def test_the_project_itself_is_never_written(sandbox, tmp_path, rewrite):
 NODE_TESTS = """const { test } = require('node:test');
 const assert = require('node:assert');
 const { twice, half } = require('./calc.js');
+require('installed');
 test('twice', () => assert.strictEqual(twice(2), 4));
 test('half', () => assert.strictEqual(half(4), 2));
 """
@@ -351,6 +352,8 @@ NODE_CALC = "exports.twice = (n) => n + n + 1;\nexports.half = (n) => n / 2;\n"
 def test_node(sandbox, tmp_path, rewrite):
     (tmp_path / "calc.js").write_text(NODE_CALC)
     (tmp_path / "calc.test.js").write_text(NODE_TESTS)
+    (tmp_path / "node_modules" / "installed").mkdir(parents=True)
+    (tmp_path / "node_modules" / "installed" / "index.js").write_text("")
     with oracle(tmp_path, sandbox, "node --test", paths=("calc.js",)).open() as bench:
         told = bench.baseline()
         assert (len(told.failing), len(told.passing)) == (1, 1)

@@ -78,7 +78,7 @@ class NumberedFormat:
     def propose(self, view: View, decoding: Decoding) -> Iterator[Completion]:
         """One greedy reply, replies whose header is given by the lines' weights, and free samples; no text twice."""
         prefix = self.read(view)
-        rows = self._rows(prefix, decoding)
+        rows = self._rows(prefix, view, decoding)[: decoding.candidates]
         choice = Choice(decoding.temperature, torch.Generator().manual_seed(decoding.seed), decoding.max_tokens)
         seen: set[str] = set()
         for start in range(0, len(rows), _ROWS):
@@ -91,22 +91,17 @@ class NumberedFormat:
                     seen.add(completion.text)
                     yield completion
 
-    def _rows(self, prefix: Prefix, decoding: Decoding) -> list[Row]:
+    def _rows(self, prefix: Prefix, view: View, decoding: Decoding) -> list[Row]:
         """Rows with their beginnings, none of it in a tree yet; the greedy one first."""
-        draw = torch.Generator().manual_seed(decoding.seed)
-        weights = torch.tensor([max(w, 0.0) for w in decoding.lines.values()], dtype=torch.float64)
-        total = decoding.candidates - 1
-        free = total if not float(weights.sum()) else round(total * min(max(decoding.samples, 0.0), 1.0))
-        greedy = int(prefix.after.argmax())
+        generator = torch.Generator().manual_seed(decoding.seed)
+        inside = {n: w for n, w in decoding.lines.items() if view.first_line <= n <= view.last_line and w > 0}
+        sampled = max(decoding.candidates - 1, 0)
+        free = round(sampled * min(max(decoding.samples, 0.0), 1.0)) if inside else sampled
         chances = torch.softmax(prefix.after.cpu() / max(decoding.temperature, 1e-3), -1)
-        starts = [
-            (greedy,),
-            *((t,) for t in torch.multinomial(chances, free, replacement=True, generator=draw).tolist()),
-        ]
-        if total > free:
-            numbers = list(decoding.lines)
-            drawn = torch.multinomial(weights, total - free, replacement=True, generator=draw).tolist()
-            starts += [tuple(self._text_tokens(f"@@ {numbers[i]}-")) for i in drawn]
+        headers = [tuple(self._text_tokens(f"@@ {number}-")) for number in inside]
+        starts = [(int(prefix.after.argmax()),), *((token,) for token in _draw(chances, free, generator))]
+        weights = torch.tensor(list(inside.values()), dtype=torch.float64)
+        starts += [headers[index] for index in _draw(weights, sampled - free, generator)]
         logprobs = self._engine.score(prefix, starts)
         rows = [self._row(list(start), logprob) for start, logprob in zip(starts, logprobs, strict=True)]
         rows[0].sampled = False
@@ -143,6 +138,11 @@ class NumberedFormat:
         if isinstance(reply, Change) and changes_nothing(reply.hunks, view):
             return None
         return Completion(text, len(row.tokens), row.logprob)
+
+
+def _draw(weights: torch.Tensor, count: int, generator: torch.Generator) -> list[int]:
+    """Indices drawn with these weights; torch does not draw none."""
+    return torch.multinomial(weights, count, replacement=True, generator=generator).tolist() if count else []
 
 
 def reply_part(text: str) -> str:

@@ -16,7 +16,6 @@ from repair.errors import BoundaryError
 from repair.sandbox import Tier
 from serve.printing import progress, stdout
 
-
 _TIERS = {
     Tier.A: "bubblewrap, seccomp, cgroup",
     Tier.B: "bubblewrap, seccomp, memory watchdog",

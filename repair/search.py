@@ -33,7 +33,7 @@ class Ordering:
     """Weights of what a candidate's score is made of (natural logs)."""
 
     location: float = 1.0  # log suspiciousness of the lines it changes
-    model: float = 0.6  # log P(text | view, line)
+    model: float = 0.4  # log P(text | view, line)
     operator: float = 1.0  # log of the mutation's own weight (its operator's, falling with its rank)
     likeliest: float = 2.3  # log weight of the likeliest mutations there are
     unscored: float = -12.0  # in place of the model's term where a change lies in no view

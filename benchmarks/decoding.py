@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from repair.models.decoding import Choice, Engine, Row, grow
+from repair.models.huggingface import HuggingFaceNetwork
 
 VOCABULARY, END = 8192, 0
 T = TypeVar("T")
@@ -82,7 +83,7 @@ def plain_growth(model: LlamaForCausalLM, prompt: list[int], starts: list[int], 
 
 
 def shared_growth(model: LlamaForCausalLM, prompt: list[int], starts: list[int], length: int) -> list[list[int]]:
-    engine = Engine(model)
+    engine = Engine(HuggingFaceNetwork(model))
     rows = [Row([start], -1, 0.0, Anything()) for start in starts]
     grow(engine, engine.tree(engine.read(prompt)), rows, Choice(1.0, torch.Generator(), length))
     return [row.tokens for row in rows]
@@ -100,7 +101,7 @@ def main() -> int:
     shared_growth(model, prompt[:32], [1, 2], 4)  # warm up
 
     def shared_scores() -> list[float]:
-        engine = Engine(model)
+        engine = Engine(HuggingFaceNetwork(model))
         return engine.score(engine.read(prompt), targets)
 
     fast, scores = timed(shared_scores)

@@ -1,7 +1,7 @@
 """Shared-prefix decoding: many continuations of one prompt in one pass over one key/value cache.
 
 Continuations form a tree over the prompt. Its nodes are query rows of batch 1: a 4-D additive mask lets each see
-the prompt and its own ancestors, explicit position ids say how deep it stands. The Hugging Face model is untouched.
+the prompt and its own ancestors, explicit position ids say how deep it stands. The network itself is untouched.
 Scoring sorted targets as a trie and growing candidates token by token are the same operation, `Tree.extend`.
 
 Knows nothing of prompts, replies or files. Tree attention: Miao et al. 2023 (SpecInfer).
@@ -12,13 +12,12 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import PretrainedConfig, PreTrainedModel
-from transformers.cache_utils import Cache, CacheLayerMixin
 
 from repair.errors import ModelError
 
@@ -31,66 +30,80 @@ _COMPLETE = 8  # so many complete replies make one that is
 _HOPELESS = 12.0  # nats below their median not worth the time (it can only fall further)
 
 
-class GrowingLayer(CacheLayerMixin):
-    """Keys and values of one layer in a buffer that doubles; `rewind` forgets the newest without a copy."""
-
-    is_sliding = False
-    is_croppable = True
+class Buffer:
+    """Keys and values of one layer in memory that doubles; `length` may be set back to forget the newest."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.length = 0
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
 
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Empty buffers of the shape, type and device of the first states."""
-        self._grow(key_states, value_states, _FIRST_CAPACITY)
-        self.is_initialized = True
-
-    def _grow(self, key: Tensor, value: Tensor, capacity: int) -> None:
-        keys = key.new_empty((*key.shape[:2], capacity, key.shape[3]))
-        values = value.new_empty((*value.shape[:2], capacity, value.shape[3]))
-        if self.length and self.keys is not None and self.values is not None:
-            keys[:, :, : self.length] = self.keys[:, :, : self.length]
-            values[:, :, : self.length] = self.values[:, :, : self.length]
-        self.keys, self.values = keys, values
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """Append states (1, heads, n, size) and return all of them."""
-        end = self.length + key_states.shape[-2]
-        if self.keys is None or self.values is None:
-            self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None and self.values is not None
-        if end > self.keys.shape[-2]:
-            self._grow(key_states, value_states, max(end, 2 * self.keys.shape[-2]))
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add states (1, heads, n, size); views of all of them."""
+        end = self.length + keys.shape[-2]
+        self._keys = _room(self._keys, keys, self.length, end)
+        self._values = _room(self._values, values, self.length, end)
+        self._keys[:, :, self.length : end] = keys
+        self._values[:, :, self.length : end] = values
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return self._keys[:, :, :end], self._values[:, :, :end]
+
+
+def _room(held: Tensor | None, new: Tensor, length: int, end: int) -> Tensor:
+    if held is not None and end <= held.shape[-2]:
+        return held
+    capacity = max(end, _FIRST_CAPACITY if held is None else 2 * held.shape[-2])
+    larger = new.new_empty((*new.shape[:2], capacity, new.shape[3]))
+    if held is not None:
+        larger[:, :, :length] = held[:, :, :length]
+    return larger
+
+
+class State:
+    """What a network remembers of the tokens that it has read: a buffer for each layer."""
+
+    def __init__(self, buffers: tuple[Buffer, ...]) -> None:
+        self.buffers = buffers
+
+    @classmethod
+    def of(cls, layers: int) -> State:
+        """An empty one."""
+        return cls(tuple(Buffer() for _ in range(layers)))
 
     def rewind(self, length: int) -> None:
-        """Forget everything after the first `length` states."""
-        self.length = min(self.length, length)
+        """Forget everything after the first `length` tokens."""
+        for buffer in self.buffers:
+            buffer.length = min(buffer.length, length)
 
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length and offset of the keys, as masks of transformers want to know."""
-        return self.length + query_length, 0
 
-    def get_seq_length(self) -> int:
-        """How many states there are."""
-        return self.length
+class Network(Protocol):
+    """Weights that compute logits; `huggingface.py` and `lean.py`."""
 
-    def get_max_length(self) -> int:
-        """No limit."""
-        return -1
+    limit: int  # tokens of the longest sequence
+    vocabulary: int
+    parameters: int
+    device: torch.device
+    dtype: torch.dtype
+
+    def state(self) -> State:
+        """An empty state."""
+        ...
+
+    def read(self, ids: Tensor, state: State) -> Tensor:
+        """Logits (vocabulary,) after the last of ids (n,), which become the whole state."""
+        ...
+
+    def extend(self, ids: Tensor, positions: Tensor, mask: Tensor, state: State) -> Tensor:
+        """Logits (n, vocabulary) after each of ids (n,), appended to the state; `mask` (n, state + n) is additive."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A prompt that was read: its cache, and log-probabilities (vocabulary,) of the token after it."""
+    """A prompt that was read: its state, and log-probabilities (vocabulary,) of the token after it."""
 
     tokens: tuple[int, ...]
-    layers: tuple[GrowingLayer, ...]
-    cache: Cache  # of these layers
+    state: State
     after: Tensor
 
     def __len__(self) -> int:
@@ -100,26 +113,15 @@ class Prefix:
 class Engine:
     """Reads prompts (keeping the last few) and opens trees over them. Not for two threads at once."""
 
-    def __init__(self, model: PreTrainedModel, *, kept: int = 4) -> None:
-        self._model = model
+    def __init__(self, network: Network, *, kept: int = 8) -> None:
+        self._network = network
         self._kept = kept
         self._prefixes: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
-        self._layers = int(model.config.get_text_config().num_hidden_layers)
-        self.limit = _readable_tokens(model.config.get_text_config())
-        self.vocabulary = int(model.config.get_text_config().vocab_size)
+        self.limit, self.vocabulary = network.limit, network.vocabulary
+        self.device, self.dtype = network.device, network.dtype
         self.nodes = _NODES if self.vocabulary <= _LARGE_VOCABULARY else _NODES // 2
         self.read_tokens = 0
         self.written_tokens = 0
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self._model.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """In what the model computes."""
-        return self._model.dtype
 
     def read(self, tokens: Sequence[int]) -> Prefix:
         """One prefill, or the kept one. Raises ModelError when the prompt is longer than the model reads."""
@@ -129,23 +131,15 @@ class Engine:
             return self._prefixes[key]
         if not 0 < len(key) < self.limit:
             raise ModelError(f"a prompt of {len(key)} tokens; this model reads {self.limit}: give it a smaller window")
-        layers = tuple(GrowingLayer() for _ in range(self._layers))
-        cache = Cache(layers=list(layers))
-        with torch.inference_mode():
-            ids = torch.tensor([key], device=self.device)
-            logits = self._forward(input_ids=ids, past_key_values=cache, logits_to_keep=1)
-            prefix = Prefix(key, layers, cache, torch.log_softmax(logits[0, -1].float(), -1))
+        state = self._network.state()
+        with _computing():
+            logits = self._network.read(torch.tensor(key, device=self.device), state)
+        prefix = Prefix(key, state, torch.log_softmax(logits.float(), -1))
         self.read_tokens += len(key)
         self._prefixes[key] = prefix
         while len(self._prefixes) > self._kept:
             self._prefixes.popitem(last=False)
         return prefix
-
-    def _forward(self, **inputs: object) -> Tensor:
-        try:
-            return self._model(use_cache=True, **inputs).logits
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:  # out of memory, ids beyond the vocabulary
-            raise ModelError(f"the model failed while computing ({error}): try a smaller window or model") from error
 
     def tree(self, prefix: Prefix) -> Tree:
         """A new tree over a prompt; an older one over the same prompt must not be used any more."""
@@ -153,13 +147,9 @@ class Engine:
 
     def extend(self, prefix: Prefix, tokens: Sequence[int], mask: Tensor, positions: Sequence[int]) -> Tensor:
         """Logits (n, vocabulary) after each of n new nodes; `mask` is (n, keys), additive."""
-        with torch.inference_mode():
-            return self._forward(
-                input_ids=torch.tensor([tokens], device=self.device),
-                attention_mask=mask.to(self.device, self.dtype)[None, None],
-                position_ids=torch.tensor([positions], device=self.device),
-                past_key_values=prefix.cache,
-            )[0]
+        ids, depth = torch.tensor(tokens, device=self.device), torch.tensor(positions, device=self.device)
+        with _computing():
+            return self._network.extend(ids, depth, mask, prefix.state)
 
     def score(self, prefix: Prefix, targets: Sequence[Sequence[int]]) -> list[float]:
         """Log P(target | prompt) of each, natural log; -inf for one that does not fit the model.
@@ -185,16 +175,14 @@ class Engine:
         return trie.sum(after, picked)
 
 
-def _readable_tokens(config: PretrainedConfig) -> int:
-    """Longest sequence of a model that this decoding can serve; masks are ours, so every layer must attend to all."""
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if not kinds <= {"full_attention", "sliding_attention"}:
-        raise ModelError(
-            f"models with {', '.join(sorted(kinds))} layers are not supported: use one with full attention"
-        )
-    window = getattr(config, "sliding_window", None)
-    limit = getattr(config, "max_position_embeddings", None) or 4096
-    return min(limit, window) if window else limit
+@contextmanager
+def _computing() -> Iterator[None]:
+    """Without gradients; what goes wrong inside is the model's fault."""
+    try:
+        with torch.inference_mode():
+            yield
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:  # out of memory, ids beyond the vocabulary
+        raise ModelError(f"the model failed while computing ({error}): try a smaller window or model") from error
 
 
 def _chunks(targets: Sequence[tuple[int, ...]], nodes: int) -> Iterator[list[tuple[int, ...]]]:
@@ -301,8 +289,7 @@ class Tree:
     def rewind(self, size: int) -> None:
         """Forget all nodes from number `size` on."""
         del self._paths[size:]
-        for layer in self._prefix.layers:
-            layer.rewind(len(self._prefix) + size)
+        self._prefix.state.rewind(len(self._prefix) + size)
 
     def room(self) -> int:
         """How many more tokens the deepest continuation may have."""

@@ -23,7 +23,8 @@ from repair.candidates import Completion
 from repair.errors import ModelError
 from repair.model import Decoding, LineBelief, Usage
 from repair.models.compact import CompactFormat
-from repair.models.decoding import Engine
+from repair.models.decoding import Engine, Network
+from repair.models.lean import LeanLlama, read_lean
 from repair.models.numbered import NumberedFormat
 from repair.models.tokens import TokenEncoder, is_compact, read_tokenizer
 from repair.views import Hunk, View
@@ -109,18 +110,33 @@ def load_local(
     """
     source = _checked(source)
     where = _device(device)
-    network = _read_network(source)
-    torch.set_num_threads(threads or _threads(network))
-    if adapter is not None:
-        network = _merge(network, Path(adapter))
-    torch.nn.Module.to(network, where, _dtype(network, where, dtype))
-    network.eval().requires_grad_(requires_grad=False)
+    network = _network(source, None if adapter is None else Path(adapter), where, dtype)
+    torch.set_num_threads(threads or _threads(network.parameters))
     engine = Engine(network)
     name = str(source) if adapter is None else f"{source}+{adapter}"
-    return LocalModel(name, engine, _format(source, engine, network, adapted=adapter is not None))
+    return LocalModel(name, engine, _format(source, engine, adapted=adapter is not None))
 
 
-def _threads(network: PreTrainedModel) -> int:
+def _network(source: str | Path, adapter: Path | None, where: torch.device, dtype: str | None) -> Network:
+    """A small plain Llama without transformers, anything else by it."""
+    try:
+        lean = read_lean(source, adapter) if isinstance(source, Path) and where.type == "cpu" else None
+    except (OSError, SafetensorError):
+        lean = None  # transformers and peft say better what is wrong with a file
+    if lean is not None:
+        shape, weights = lean
+        return LeanLlama(shape, weights, _dtype(where, dtype, shape.heads * shape.size))
+    from repair.models.huggingface import HuggingFaceNetwork
+
+    model = _read_model(source)
+    if adapter is not None:
+        model = _merge(model, adapter)
+    width = int(getattr(model.config.get_text_config(), "hidden_size", 1024))
+    torch.nn.Module.to(model, where, _dtype(where, dtype, width))
+    return HuggingFaceNetwork(model.eval().requires_grad_(requires_grad=False))
+
+
+def _threads(parameters: int) -> int:
     """One thread for a small network, all cores for a large one; OMP_NUM_THREADS goes before.
 
     A step of a small network takes less than a millisecond: where another process (the tests that are being
@@ -128,8 +144,7 @@ def _threads(network: PreTrainedModel) -> int:
     """
     if os.environ.get("OMP_NUM_THREADS", "").isdigit():
         return max(1, int(os.environ["OMP_NUM_THREADS"]))
-    small = sum(p.numel() for p in network.parameters()) < _ONE_THREAD
-    return 1 if small else os.cpu_count() or 1
+    return 1 if parameters < _ONE_THREAD else os.cpu_count() or 1
 
 
 def _checked(source: str | Path) -> str | Path:
@@ -154,7 +169,7 @@ def _device(device: str | None) -> torch.device:
     return where
 
 
-def _read_network(source: str | Path) -> PreTrainedModel:
+def _read_model(source: str | Path) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -204,15 +219,14 @@ def _merge(network: PreTrainedModel, adapter: Path) -> PreTrainedModel:
         ) from error
 
 
-def _dtype(network: PreTrainedModel, where: torch.device, wanted: str | None) -> torch.dtype:
+def _dtype(where: torch.device, wanted: str | None, width: int) -> torch.dtype:
     if wanted is not None:
         if wanted not in ("float32", "bfloat16", "float16"):
             raise ModelError(f"number type {wanted!r} is not known: use float32, bfloat16 or float16")
         return getattr(torch, wanted)
     if where.type != "cpu":
         return torch.bfloat16 if where.type != "cuda" or torch.cuda.is_bf16_supported() else torch.float16
-    config = network.config.get_text_config()
-    return faster_dtype(int(config.hidden_size))
+    return faster_dtype(width)
 
 
 @lru_cache(maxsize=8)
@@ -231,13 +245,13 @@ def _layer_seconds(width: int, dtype: torch.dtype) -> float:
     return best
 
 
-def _format(source: str | Path, engine: Engine, network: PreTrainedModel, *, adapted: bool) -> Format:
-    from transformers import AutoTokenizer
-
+def _format(source: str | Path, engine: Engine, *, adapted: bool) -> Format:
     if isinstance(source, Path) and (source / "tokenizer.json").is_file():
         tokenizer = read_tokenizer(source)
         if is_compact(tokenizer):
             return CompactFormat(engine, _fitting(TokenEncoder(tokenizer), engine, source))
+    from transformers import AutoTokenizer, GenerationConfig
+
     try:
         plain = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (*_LOADING, json.JSONDecodeError) as error:
@@ -245,7 +259,10 @@ def _format(source: str | Path, engine: Engine, network: PreTrainedModel, *, ada
     backend = getattr(plain, "backend_tokenizer", None)
     if backend is not None and is_compact(backend):
         return CompactFormat(engine, _fitting(TokenEncoder(backend), engine, source))
-    ends = network.generation_config.eos_token_id if network.generation_config else None
+    try:
+        ends = GenerationConfig.from_pretrained(source).eos_token_id
+    except OSError:  # a checkpoint need not have one
+        ends = None
     ends = [*(ends if isinstance(ends, list) else [ends]), plain.eos_token_id]
     chat = plain.chat_template is not None and not adapted  # adapters are trained on the numbered prompt
     return NumberedFormat(engine, plain, (e for e in ends if e is not None), chat=chat)

@@ -8,6 +8,7 @@ from transformers import LlamaForCausalLM
 
 from repair.errors import ModelError
 from repair.models.decoding import Choice, Engine, Row, Trie, grow, loops
+from repair.models.huggingface import HuggingFaceNetwork
 from tests.repair.models.conftest import tiny_llama
 
 VOCABULARY = 50
@@ -41,7 +42,7 @@ def full_logprob(model: LlamaForCausalLM, prompt: list[int], target: list[int]) 
 
 
 def test_scores_of_many_targets_are_those_of_one_forward_pass_each(model: LlamaForCausalLM) -> None:
-    engine = Engine(model)
+    engine = Engine(HuggingFaceNetwork(model))
     engine.nodes = 16  # several passes
     prompt = random_tokens(30, 0)
     targets = [random_tokens(n % 7 + 1, n) for n in range(20)]
@@ -63,7 +64,7 @@ def test_a_trie_computes_shared_beginnings_once() -> None:
 
 def test_tree_decoding_is_token_identical_with_generate(model: LlamaForCausalLM) -> None:
     """Eight beginnings continued in one tree, against `generate` from each whole prompt."""
-    engine = Engine(model)
+    engine = Engine(HuggingFaceNetwork(model))
     prompt = random_tokens(40, 1)
     rows = [Row([start], -1, 0.0, Anything()) for start in range(1, 9)]
     prefix = engine.read(prompt)
@@ -77,7 +78,7 @@ def test_tree_decoding_is_token_identical_with_generate(model: LlamaForCausalLM)
 
 
 def test_tree_decoding_is_token_identical_with_a_batched_loop(model: LlamaForCausalLM) -> None:
-    engine = Engine(model)
+    engine = Engine(HuggingFaceNetwork(model))
     prompt = random_tokens(25, 2)
     rows = [Row([start], -1, 0.0, Anything()) for start in range(1, 13)]
     grow(engine, engine.tree(engine.read(prompt)), rows, Choice(1.0, torch.Generator(), 12))
@@ -91,7 +92,7 @@ def test_tree_decoding_is_token_identical_with_a_batched_loop(model: LlamaForCau
 
 
 def test_sampling_repeats_with_the_seed_and_follows_the_temperature(model: LlamaForCausalLM) -> None:
-    engine = Engine(model)
+    engine = Engine(HuggingFaceNetwork(model))
     prefix = engine.read(random_tokens(10, 3))
 
     def draw(seed: int, temperature: float) -> list[list[int]]:
@@ -107,7 +108,7 @@ def test_sampling_repeats_with_the_seed_and_follows_the_temperature(model: Llama
 
 
 def test_a_kept_prompt_survives_what_others_do_with_it(model: LlamaForCausalLM) -> None:
-    engine = Engine(model, kept=2)
+    engine = Engine(HuggingFaceNetwork(model), kept=2)
     prompts = [random_tokens(12, seed) for seed in (4, 5, 6)]
     target = random_tokens(5, 7)
     first = engine.score(engine.read(prompts[0]), [target])
@@ -124,7 +125,7 @@ def test_a_kept_prompt_survives_what_others_do_with_it(model: LlamaForCausalLM) 
 
 
 def test_limits(model: LlamaForCausalLM) -> None:
-    engine = Engine(model)
+    engine = Engine(HuggingFaceNetwork(model))
     with pytest.raises(ModelError, match="1024"):
         engine.read([1] * 1024)
     with pytest.raises(ModelError):
@@ -143,10 +144,10 @@ def test_models_with_other_layers_than_attention_are_refused() -> None:
     model = tiny_llama(VOCABULARY)
     model.config.layer_types = ["linear_attention", "full_attention"]
     with pytest.raises(ModelError, match="linear_attention"):
-        Engine(model)
+        Engine(HuggingFaceNetwork(model))
     model.config.layer_types = ["sliding_attention", "full_attention"]
     model.config.sliding_window = 128
-    assert Engine(model).limit == 128
+    assert Engine(HuggingFaceNetwork(model)).limit == 128
 
 
 def test_loops_are_told_from_code() -> None:
@@ -166,7 +167,7 @@ def test_a_row_in_a_loop_is_given_up(model: LlamaForCausalLM) -> None:
         def accept(self, token: int) -> bool:
             return False
 
-    engine = Engine(model)
+    engine = Engine(HuggingFaceNetwork(model))
     row = Row([3], -1, 0.0, Always())
     grow(engine, engine.tree(engine.read([1, 2])), [row], Choice(1.0, torch.Generator(), 90))
     assert row.tokens == [3, *[5] * 16]

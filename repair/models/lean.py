@@ -1,0 +1,243 @@
+"""A plain Llama checkpoint as a Network of `decoding.py`, without transformers.
+
+Why there is one: importing transformers costs a command line more time than the whole repair (3.5 of 6 CPU
+seconds), and its modules cost a small network a third of its speed. Values are those of `LlamaForCausalLM`, which
+the tests hold it to. `lean_network` answers None for whatever it does not know; `huggingface.py` takes that.
+
+Architecture: Touvron et al. 2023 (Llama), Su et al. 2021 (rotary positions), Ainslie et al. 2023 (grouped queries).
+Adapters: Hu et al. 2021 (LoRA).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn.functional import embedding, linear, scaled_dot_product_attention, silu
+
+from repair.errors import ModelError
+from repair.models.decoding import State
+
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_MAX_BYTES = 1 << 30  # beyond, sharded files and memory are better left to transformers
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaShape:
+    """What of a config.json decides the computation."""
+
+    layers: int
+    heads: int
+    groups: int
+    size: int  # of a head
+    theta: float
+    epsilon: float
+    limit: int  # positions
+
+    @classmethod
+    def read(cls, directory: Path) -> LlamaShape | None:
+        """The shape of a checkpoint, None when it is not a plain Llama."""
+        try:
+            table = cast("dict[str, object]", json.loads((directory / "config.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return None
+        rope = table.get("rope_parameters") or table.get("rope_scaling") or {}
+        rope = cast("dict[str, object]", rope) if isinstance(rope, dict) else {}
+        plain = (
+            table.get("model_type") == "llama"
+            and rope.get("rope_type", "default") == "default"
+            and table.get("hidden_act", "silu") == "silu"
+            and not table.get("attention_bias")
+            and not table.get("mlp_bias")
+            and not table.get("quantization_config")
+        )
+        return cls._of(table, rope) if plain else None
+
+    @classmethod
+    def _of(cls, table: dict[str, object], rope: dict[str, object]) -> LlamaShape | None:
+        def number(key: str, default: float | None = None) -> float:
+            value = table.get(key)
+            return float(cast("float", default if value is None else value))
+
+        try:
+            heads = int(number("num_attention_heads"))
+            size = int(number("head_dim", number("hidden_size") / heads))
+            theta = rope.get("rope_theta", table.get("rope_theta", 10_000.0))
+            return cls(
+                int(number("num_hidden_layers")), heads, int(number("num_key_value_heads", heads)), size,
+                float(cast("float", theta)), number("rms_norm_eps", 1e-6), int(number("max_position_embeddings", 2048)),
+            )  # fmt: skip
+        except (TypeError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Weights of one layer; those that read the same input stand under each other."""
+
+    before: Tensor
+    qkv: Tensor
+    output: Tensor
+    between: Tensor
+    gate_up: Tensor
+    down: Tensor
+
+
+class LeanLlama:
+    """A Network of `decoding.py` over plain tensors on the CPU."""
+
+    def __init__(self, shape: LlamaShape, weights: dict[str, Tensor], dtype: torch.dtype) -> None:
+        self._shape = shape
+        self._embedding = weights["model.embed_tokens.weight"].to(dtype)
+        head = weights.get("lm_head.weight")
+        self._head = self._embedding if head is None else head.to(dtype)
+        self._norm = weights["model.norm.weight"].to(dtype)
+        self._layers = tuple(_layer(weights, f"model.layers.{n}.", dtype) for n in range(shape.layers))
+        self._rates = shape.theta ** -(torch.arange(0, shape.size, 2, dtype=torch.float32) / shape.size)
+        self.limit = shape.limit
+        self.vocabulary = len(self._embedding)
+        self.parameters = sum(tensor.numel() for tensor in weights.values())
+        self.device = torch.device("cpu")
+        self.dtype = dtype
+
+    def state(self) -> State:
+        """An empty cache."""
+        return State.of(self._shape.layers)
+
+    def read(self, ids: Tensor, state: State) -> Tensor:
+        """Logits (vocabulary,) after the last of ids (n,), which become the whole state."""
+        hidden = self._run(ids, torch.arange(len(ids)), None, state)
+        return linear(self._normed(hidden[-1:], self._norm), self._head)[0]
+
+    def extend(self, ids: Tensor, positions: Tensor, mask: Tensor, state: State) -> Tensor:
+        """Logits (n, vocabulary) after each of ids (n,); `mask` (n, state + n) is additive."""
+        per_group = self._shape.heads // self._shape.groups
+        stacked = mask.to(self.dtype).repeat(per_group, 1)[None, None]
+        return linear(self._normed(self._run(ids, positions, stacked, state), self._norm), self._head)
+
+    def _run(self, ids: Tensor, positions: Tensor, mask: Tensor | None, state: State) -> Tensor:
+        angles = positions[:, None].float() * self._rates
+        angles = torch.cat((angles, angles), -1)
+        cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+        x = embedding(ids, self._embedding)
+        for index, layer in enumerate(self._layers):
+            x = x + linear(
+                self._attend(self._normed(x, layer.before), layer, index, (cos, sin), mask, state), layer.output
+            )
+            gate, up = linear(self._normed(x, layer.between), layer.gate_up).chunk(2, -1)
+            x = x + linear(silu(gate) * up, layer.down)
+        return x
+
+    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self._shape.epsilon)
+        return (wide * scale).to(x.dtype) * weight
+
+    def _attend(
+        self, x: Tensor, layer: _Layer, index: int, turn: tuple[Tensor, Tensor], mask: Tensor | None, state: State
+    ) -> Tensor:
+        heads, groups, size = self._shape.heads, self._shape.groups, self._shape.size
+        joined = linear(x, layer.qkv).view(len(x), heads + 2 * groups, size).transpose(0, 1)
+        turned = _rotated(joined[: heads + groups], *turn)
+        q = turned[:heads]
+        keys, values = state.buffers[index].append(turned[None, heads:], joined[None, heads + groups :])
+        if mask is None:
+            mixed = scaled_dot_product_attention(
+                q[None], *(_repeated(t, heads // groups) for t in (keys, values)), is_causal=True
+            )
+        else:  # queries of one group stand under each other, so that no key is copied
+            q = q.reshape(1, groups, -1, size)
+            mixed = scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        return mixed.reshape(heads, len(x), size).transpose(0, 1).reshape(len(x), heads * size)
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, -1)
+    return x * cos + torch.cat((-second, first), -1) * sin
+
+
+def _repeated(states: Tensor, times: int) -> Tensor:
+    return states.repeat_interleave(times, 1) if times > 1 else states
+
+
+def _layer(weights: dict[str, Tensor], prefix: str, dtype: torch.dtype) -> _Layer:
+    def joined(*names: str) -> Tensor:
+        return torch.cat([weights[f"{prefix}{name}.weight"] for name in names]).to(dtype)
+
+    return _Layer(
+        joined("input_layernorm"),
+        joined("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        joined("self_attn.o_proj"),
+        joined("post_attention_layernorm"),
+        joined("mlp.gate_proj", "mlp.up_proj"),
+        joined("mlp.down_proj"),
+    )
+
+
+def read_lean(directory: Path, adapter: Path | None) -> tuple[LlamaShape, dict[str, Tensor]] | None:
+    """Shape and fp32 weights of a small, plain Llama with a plain LoRA merged; None when it is anything else.
+
+    Raises ModelError when the adapter's weights do not fit those of the model.
+    """
+    shape, file = LlamaShape.read(directory), directory / "model.safetensors"
+    if shape is None or not file.is_file() or file.stat().st_size > _MAX_BYTES:
+        return None
+    scale = 0.0 if adapter is None else _lora_scale(adapter)
+    if scale is None:
+        return None
+    weights = {name: tensor.float() for name, tensor in load_file(file).items()}
+    if not _whole(weights, shape):
+        return None  # transformers says what is missing
+    if adapter is not None:
+        _merge(weights, load_file(adapter / "adapter_model.safetensors"), scale, adapter)
+    return shape, weights
+
+
+def _whole(weights: dict[str, Tensor], shape: LlamaShape) -> bool:
+    """Whether all weights are there and none besides, each of the shape that the config says."""
+    per_layer = [f"{'self_attn' if n[0] in 'qkvo' else 'mlp'}.{n}" for n in _PROJECTIONS]
+    per_layer += ["input_layernorm", "post_attention_layernorm"]
+    names = {f"model.layers.{i}.{n}.weight" for i in range(shape.layers) for n in per_layer}
+    names |= {"model.embed_tokens.weight", "model.norm.weight"}
+    if set(weights) - {"lm_head.weight"} != names:
+        return False
+    rows = {"q_proj": shape.heads, "k_proj": shape.groups, "v_proj": shape.groups}
+    return all(
+        weights[f"model.layers.{i}.self_attn.{n}.weight"].shape[0] == count * shape.size
+        for i in range(shape.layers)
+        for n, count in rows.items()
+    )
+
+
+def _lora_scale(adapter: Path) -> float | None:
+    """Alpha / r of a plain LoRA, None for what peft itself must read."""
+    try:
+        table = cast("dict[str, object]", json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+    odd = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_bias", "use_qalora")
+    plain = table.get("peft_type") == "LORA" and not any(table.get(key) for key in odd)
+    plain = plain and table.get("bias", "none") == "none" and (adapter / "adapter_model.safetensors").is_file()
+    rank, alpha = table.get("r"), table.get("lora_alpha")
+    if not plain or not isinstance(rank, int) or not isinstance(alpha, int | float) or rank < 1:
+        return None
+    return alpha / (math.sqrt(rank) if table.get("use_rslora") else rank)
+
+
+def _merge(weights: dict[str, Tensor], changes: dict[str, Tensor], scale: float, adapter: Path) -> None:
+    """Add `scale * B @ A` to each weight that the adapter changes."""
+    for name, first in changes.items():
+        if not name.endswith(".lora_A.weight"):
+            continue
+        target = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight") + ".weight"
+        second = changes.get(name.replace(".lora_A.", ".lora_B."))
+        fits = second is not None and target in weights
+        if not fits or weights[target].shape != (second.shape[0], first.shape[1]) or second.shape[1] != first.shape[0]:
+            raise ModelError(f"the adapter {adapter} does not fit the model ({target}): use the base it was made for")
+        weights[target] = weights[target] + scale * (second.float() @ first.float())

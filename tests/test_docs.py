@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+
 from serve.app import create_app
 from serve.cli import app
 from serve.settings import Settings

@@ -84,7 +84,11 @@ def test_impossible_command(client):
 
 
 def test_health_while_a_repair_runs(client):
-    test = {"files": [{"path": "test_mean.py", "text": "import time\n\n\ndef test_slow():\n    time.sleep(3)\n    assert 0\n"}]}
+    test = {
+        "files": [
+            {"path": "test_mean.py", "text": "import time\n\n\ndef test_slow():\n    time.sleep(3)\n    assert 0\n"}
+        ]
+    }
     with client.stream("POST", "/v1/repairs", json={
         "files": [{"path": "mean.py", "text": CODE}], "test": test, "budget": {"candidates": 1, "seconds": 20},
     }, headers={"Accept": "text/event-stream"}) as answer:  # fmt: skip

@@ -12,7 +12,10 @@ from data.tokenizer import LineEncoder, train_tokenizer
 from repair.errors import SuiteError
 from repair.prompts import compact_prompt, compact_target, encode
 from repair.views import Hunk, View
-from training.measure import Held, Meter, read_heldout, summarise
+from training.config import ModelConfig
+from training.export import export_plain
+from training.measure import Held, Meter, main, read_heldout, summarise
+from training.model import Llama
 
 VIEW = View("a.py", "python", 10, ("def f(xs):", "    t = 0", "    return t + len(xs)"))
 FIX = (Hunk(11, 11, "    t = 1"),)
@@ -90,3 +93,21 @@ def test_held_out_rows_are_read_and_bad_ones_are_named(tmp_path: Path):
     file.write_text(f'{good}\n{{"id": "2"}}\n')
     with pytest.raises(SuiteError, match=r"held\.jsonl:2"):
         read_heldout(file)
+
+
+def test_the_command_measures_a_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(["def f(xs):\n    return t\n    t = 0\n"] * 50, 600)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    shape = ModelConfig(tokenizer.get_vocab_size(), width=64, layers=1, heads=2, kv_heads=1, hidden=64, positions=256)
+    export_plain(Llama(shape).state_dict(), shape, tmp_path / "tokenizer.json", tmp_path / "model")
+    view = {"path": "a.py", "language": "python", "first_line": 1, "lines": ["t = 1", "return t"], "error": "",
+            "frames": [], "test": "", "context": []}  # fmt: skip
+    rows = [{"id": "p/1", "view": view, "hunks": [[1, 1, "t = 0"]]}, {"id": "p/2", "view": view, "hunks": []}]
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main([str(tmp_path / "model"), str(tmp_path / "held.jsonl"), "--scores", str(tmp_path / "scores.jsonl")])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["examples"], found["faulty"], found["location@5"]) == (2, 1, 1.0)
+    assert 0 < found["bits_per_byte"] < 20
+    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert [(s["id"], s["faulty"]) for s in scores] == [("p/1", True), ("p/2", False)]

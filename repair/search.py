@@ -37,7 +37,7 @@ class Ordering:
     operator: float = 1.0  # log of the mutation's own weight (its operator's, falling with its rank)
     likeliest: float = 2.3  # log weight of the likeliest mutations there are
     unscored: float = -12.0  # in place of the model's term where a change lies in no view
-    hope: float = -4.5  # the model's term that a mutation not yet made is expected to reach at best
+    hope: float = -7.0  # the model's term that a mutation not yet made is expected to reach at best
     proposal: float = -1.5  # in place of the operator's term for what the model wrote itself
 
 

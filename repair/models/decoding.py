@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -176,7 +176,7 @@ class Engine:
 
 
 @contextmanager
-def _computing() -> Iterator[None]:
+def _computing() -> Generator[None, None, None]:
     """Without gradients; what goes wrong inside is the model's fault."""
     try:
         with torch.inference_mode():

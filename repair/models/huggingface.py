@@ -6,6 +6,8 @@ prompt's keys and values.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
@@ -82,7 +84,7 @@ class HuggingFaceNetwork:
 
     def _logits(self, state: State, **inputs: object) -> Tensor:
         assert isinstance(state, _State)
-        return self._model(use_cache=True, past_key_values=state.cache, **inputs).logits[0]
+        return cast("Tensor", self._model(use_cache=True, past_key_values=state.cache, **inputs).logits)[0]
 
 
 def _readable_tokens(config: PretrainedConfig) -> int:

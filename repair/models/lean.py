@@ -25,6 +25,7 @@ from repair.errors import ModelError
 from repair.models.decoding import State
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_A, _B = ".lora_A.weight", ".lora_B.weight"
 _MAX_BYTES = 1 << 30  # beyond, sharded files and memory are better left to transformers
 
 
@@ -39,6 +40,7 @@ class LlamaShape:
     theta: float
     epsilon: float
     limit: int  # positions
+    tied: bool  # the head is the embedding
 
     @classmethod
     def read(cls, directory: Path) -> LlamaShape | None:
@@ -72,6 +74,7 @@ class LlamaShape:
             return cls(
                 int(number("num_hidden_layers")), heads, int(number("num_key_value_heads", heads)), size,
                 float(cast("float", theta)), number("rms_norm_eps", 1e-6), int(number("max_position_embeddings", 2048)),
+                bool(table.get("tie_word_embeddings", False)),
             )  # fmt: skip
         except (TypeError, ValueError):
             return None
@@ -95,8 +98,7 @@ class LeanLlama:
     def __init__(self, shape: LlamaShape, weights: dict[str, Tensor], dtype: torch.dtype) -> None:
         self._shape = shape
         self._embedding = weights["model.embed_tokens.weight"].to(dtype)
-        head = weights.get("lm_head.weight")
-        self._head = self._embedding if head is None else head.to(dtype)
+        self._head = self._embedding if shape.tied else weights["lm_head.weight"].to(dtype)
         self._norm = weights["model.norm.weight"].to(dtype)
         self._layers = tuple(_layer(weights, f"model.layers.{n}.", dtype) for n in range(shape.layers))
         self._rates = shape.theta ** -(torch.arange(0, shape.size, 2, dtype=torch.float32) / shape.size)
@@ -148,12 +150,10 @@ class LeanLlama:
         q = turned[:heads]
         keys, values = state.buffers[index].append(turned[None, heads:], joined[None, heads + groups :])
         if mask is None:
-            mixed = scaled_dot_product_attention(
-                q[None], *(_repeated(t, heads // groups) for t in (keys, values)), is_causal=True
-            )
+            keys, values = _repeated(keys, heads // groups), _repeated(values, heads // groups)
+            mixed = scaled_dot_product_attention(q[None], keys, values, is_causal=True)
         else:  # queries of one group stand under each other, so that no key is copied
-            q = q.reshape(1, groups, -1, size)
-            mixed = scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+            mixed = scaled_dot_product_attention(q.reshape(1, groups, -1, size), keys, values, attn_mask=mask)
         return mixed.reshape(heads, len(x), size).transpose(0, 1).reshape(len(x), heads * size)
 
 
@@ -189,13 +189,14 @@ def read_lean(directory: Path, adapter: Path | None) -> tuple[LlamaShape, dict[s
     if shape is None or not file.is_file() or file.stat().st_size > _MAX_BYTES:
         return None
     scale = 0.0 if adapter is None else _lora_scale(adapter)
-    if scale is None:
+    changes = load_file(adapter / "adapter_model.safetensors") if adapter is not None and scale else {}
+    if scale is None or not all(name.endswith((_A, _B)) for name in changes):
         return None
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     if not _whole(weights, shape):
         return None  # transformers says what is missing
     if adapter is not None:
-        _merge(weights, load_file(adapter / "adapter_model.safetensors"), scale, adapter)
+        _merge(weights, changes, scale, adapter)
     return shape, weights
 
 
@@ -205,7 +206,9 @@ def _whole(weights: dict[str, Tensor], shape: LlamaShape) -> bool:
     per_layer += ["input_layernorm", "post_attention_layernorm"]
     names = {f"model.layers.{i}.{n}.weight" for i in range(shape.layers) for n in per_layer}
     names |= {"model.embed_tokens.weight", "model.norm.weight"}
-    if set(weights) - {"lm_head.weight"} != names:
+    if not shape.tied:
+        names.add("lm_head.weight")
+    if set(weights) - ({"lm_head.weight"} if shape.tied else set()) != names:
         return False
     rows = {"q_proj": shape.heads, "k_proj": shape.groups, "v_proj": shape.groups}
     return all(
@@ -221,7 +224,17 @@ def _lora_scale(adapter: Path) -> float | None:
         table = cast("dict[str, object]", json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-    odd = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_bias", "use_qalora")
+    odd = (
+        "use_dora",
+        "modules_to_save",
+        "rank_pattern",
+        "alpha_pattern",
+        "fan_in_fan_out",
+        "lora_bias",
+        "use_qalora",
+        "layer_replication",
+        "target_parameters",
+    )
     plain = table.get("peft_type") == "LORA" and not any(table.get(key) for key in odd)
     plain = plain and table.get("bias", "none") == "none" and (adapter / "adapter_model.safetensors").is_file()
     rank, alpha = table.get("r"), table.get("lora_alpha")
@@ -233,11 +246,12 @@ def _lora_scale(adapter: Path) -> float | None:
 def _merge(weights: dict[str, Tensor], changes: dict[str, Tensor], scale: float, adapter: Path) -> None:
     """Add `scale * B @ A` to each weight that the adapter changes."""
     for name, first in changes.items():
-        if not name.endswith(".lora_A.weight"):
+        if not name.endswith(_A):
             continue
-        target = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight") + ".weight"
-        second = changes.get(name.replace(".lora_A.", ".lora_B."))
-        fits = second is not None and target in weights
-        if not fits or weights[target].shape != (second.shape[0], first.shape[1]) or second.shape[1] != first.shape[0]:
+        target = name.removeprefix("base_model.model.").removesuffix(_A) + ".weight"
+        second = changes.get(name.removesuffix(_A) + _B)
+        if second is None or target not in weights or weights[target].shape != (second.shape[0], first.shape[1]):
             raise ModelError(f"the adapter {adapter} does not fit the model ({target}): use the base it was made for")
+        if second.shape[1] != first.shape[0]:
+            raise ModelError(f"the adapter {adapter} is broken: the two matrices of {target} have different ranks")
         weights[target] = weights[target] + scale * (second.float() @ first.float())

@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from repair.errors import ModelError
 from repair.models.decoding import Engine
 from repair.models.huggingface import HuggingFaceNetwork
 from repair.models.lean import LeanLlama, LlamaShape, read_lean
@@ -94,6 +95,7 @@ def without_norm(directory: Path) -> None:
         changed("num_hidden_layers", 1),
         changed("num_attention_heads", 8),
         changed("num_attention_heads", None),
+        changed("tie_word_embeddings", False),  # there is no head then
         changed("quantization_config", {"quant_method": "gptq"}),
         without_norm,
         lambda directory: (directory / "model.safetensors").unlink(),
@@ -119,10 +121,26 @@ def test_an_odd_adapter_is_left_to_peft(compact_directory: Path, tmp_path: Path)
     assert read_lean(compact_directory, tmp_path / "missing") is None
 
 
+def test_an_adapter_with_more_than_two_matrices_is_left_to_peft(compact_directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
+    name = "base_model.model.model.layers.0.mlp.up_proj.lora_{}.weight"
+    changes = {name.format("A"): torch.ones(4, 64), name.format("B"): torch.ones(96, 4)}
+    save_file(changes, tmp_path / "adapter_model.safetensors")
+    assert read_lean(compact_directory, tmp_path) is not None
+    save_file(changes | {"base_model.model.lm_head.weight": torch.ones(2, 2)}, tmp_path / "adapter_model.safetensors")
+    assert read_lean(compact_directory, tmp_path) is None
+    save_file(changes | {name.format("B"): torch.ones(96, 8)}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="different ranks"):
+        read_lean(compact_directory, tmp_path)
+    save_file(changes | {name.format("B"): torch.ones(95, 4)}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="does not fit the model"):
+        read_lean(compact_directory, tmp_path)
+
+
 def test_the_shape_defaults_are_those_of_llama(tmp_path: Path) -> None:
     table = {"model_type": "llama", "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64}
     (tmp_path / "config.json").write_text(json.dumps(table))
-    assert LlamaShape.read(tmp_path) == LlamaShape(2, 4, 4, 16, 10_000.0, 1e-6, 2048)
+    assert LlamaShape.read(tmp_path) == LlamaShape(2, 4, 4, 16, 10_000.0, 1e-6, 2048, tied=False)
 
 
 def test_a_small_llama_is_loaded_without_transformers(compact_directory: Path) -> None:

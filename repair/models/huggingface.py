@@ -64,7 +64,7 @@ class HuggingFaceNetwork:
         self._model = model
         self._layers = int(getattr(config, "num_hidden_layers", 0))
         self.limit = _readable_tokens(config)
-        self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        self.vocabulary = int(cast("Tensor", model.get_input_embeddings().weight).shape[0])
         self.parameters = sum(p.numel() for p in model.parameters())
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype

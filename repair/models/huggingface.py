@@ -6,7 +6,7 @@ prompt's keys and values.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,7 +84,8 @@ class HuggingFaceNetwork:
 
     def _logits(self, state: State, **inputs: object) -> Tensor:
         assert isinstance(state, _State)
-        return cast("Tensor", self._model(use_cache=True, past_key_values=state.cache, **inputs).logits)[0]
+        output: Any = self._model(use_cache=True, past_key_values=state.cache, **inputs)
+        return output.logits[0]
 
 
 def _readable_tokens(config: PretrainedConfig) -> int:

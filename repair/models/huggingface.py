@@ -6,7 +6,7 @@ prompt's keys and values.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor

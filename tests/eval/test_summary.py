@@ -89,6 +89,13 @@ def test_results_of_other_settings_are_not_mixed(tmp_path):
         read_results(path, Conditions(candidates=60, tier="A"))
 
 
+def test_results_of_another_sandbox_tier_count(tmp_path):
+    path = tmp_path / "out.jsonl"
+    with open_results(path, CONDITIONS) as results:
+        results.add("suite", ROWS[0])
+    assert set(read_results(path, Conditions(candidates=50, tier="B"))) == {("suite", "right")}
+
+
 def test_another_file_is_not_taken_for_results(tmp_path):
     path = tmp_path / "out.jsonl"
     path.write_text("hello\n")

@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt .ci/setup
 
 demo: $(READY)
 	@cd examples/parcels && $(EMEND) fix parcels.py --python $(abspath $(BIN))/python \
-		--test "python -m pytest -q test_parcels.py" --seconds 180
+		--test "python -m pytest -q test_parcels.py" --candidates 800 --seconds 240
 
 test: $(READY)
 	$(BIN)/python -m pytest -q

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from math import log
+from math import inf, log
 
 from repair.candidates import Candidate, Completion
 from repair.edits import Edit, FilePatch, Patch
@@ -26,19 +26,21 @@ from repair.verdicts import Suspect
 from repair.views import Hunk, View, edit_hunk, hunks_patch
 
 _FLOOR = 1e-6
+_Text = tuple[str, str]  # path and text of a changed file
 
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
     """Weights of what a candidate's score is made of (natural logs)."""
 
-    location: float = 1.0  # log suspiciousness of the lines it changes
-    model: float = 0.4  # log P(text | view, line)
-    operator: float = 1.0  # log of the mutation's own weight (its operator's, falling with its rank)
+    location: float = 0.36  # log suspiciousness of the lines it changes
+    model: float = 0.25  # log P(text | view, line)
+    operator: float = 1.6  # log of the mutation's own weight (its operator's, falling with its rank)
     likeliest: float = 2.3  # log weight of the likeliest mutations there are
     unscored: float = -12.0  # in place of the model's term where a change lies in no view
     hope: float = -7.0  # the model's term that a mutation not yet made is expected to reach at best
-    proposal: float = -1.5  # in place of the operator's term for what the model wrote itself
+    proposal: float = 0.8  # in place of the operator's term for what the model alone wrote
+    agreed: float = 1.0  # added where the model wrote what a mutation makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,12 @@ def _proposals(place: Field, model: Model, options: SearchOptions) -> Iterator[_
             yield from _read(place.sources[view.path], view, completion)
 
 
+def gather(place: Field, model: Model, options: SearchOptions) -> tuple[list[_Change], list[_Change]]:
+    """All mutations of the lines that would be opened, and the model's proposals, before anything has a score."""
+    ranked = _Lines(place.suspects).ranked[: options.lines]
+    return list(_mutations(place, ranked)), list(_proposals(place, model, options))
+
+
 def _read(source: Source, view: View, completion: Completion) -> Iterator[_Change]:
     reply = parse_reply(completion.text, view)
     if not isinstance(reply, Change):
@@ -155,8 +163,10 @@ class Search:
         self._place, self._model, self._options = place, model, options
         self._lines = _Lines(place.suspects)
         self._random = random.Random(options.seed)
-        self._seen: set[tuple[str, str]] = set()
-        self._heap: list[tuple[float, int, Candidate]] = []
+        self._best: dict[_Text, float] = {}  # the best score that a text was queued with
+        self._proposed: set[_Text] = set()
+        self._given: set[_Text] = set()
+        self._heap: list[tuple[float, int, _Text, Candidate]] = []
         self._units: list[tuple[float, int, _Unit]] = []
         self._count = 0
 
@@ -172,7 +182,10 @@ class Search:
             while self._units and self._must_open(-self._units[0][0]):
                 self._open(heapq.heappop(self._units)[2])
             if self._heap:
-                yield heapq.heappop(self._heap)[2]
+                _, _, text, candidate = heapq.heappop(self._heap)
+                if text not in self._given:  # the same text may have been queued again with a better score
+                    self._given.add(text)
+                    yield candidate
 
     def _must_open(self, promise: float) -> bool:
         """Whether what is not made yet could beat the best candidate at hand (always, for a random order)."""
@@ -199,33 +212,48 @@ class Search:
     def _scores(self) -> bool:
         return self._model is not None and self._options.order == "model"
 
+    def features(self, changes: Sequence[_Change]) -> list[tuple[float, float]]:
+        """Log suspiciousness of the place and the model's term of each change: what a score is made of."""
+        unscored = self._options.ordering.unscored
+        terms = self._model_terms(changes)
+        places = (self._lines.log(change.path, change.hunk) for change in changes)
+        return [(at, unscored if term is None else term) for at, term in zip(places, terms, strict=True)]
+
     def _push(self, changes: Sequence[_Change]) -> None:
-        fresh: list[tuple[_Change, Patch]] = []
-        for change in changes:
-            try:
-                patch = Patch((FilePatch(change.path, change.edits),))
-                text = patch.files[0].apply(self._place.sources[change.path].text) if patch else ""
-            except PatchError:
+        made = [(change, *made) for change in changes if (made := self._made(change)) is not None]
+        terms = self._model_terms([change for change, _, _ in made])
+        for (change, patch, text), term in zip(made, terms, strict=True):
+            score = self._score(change, text, term)
+            if not change.weight:
+                self._proposed.add(text)
+            if score <= self._best.get(text, -inf):
                 continue
-            key = (change.path, text)
-            if patch and key not in self._seen and text != self._place.sources[change.path].text:
-                self._seen.add(key)
-                fresh.append((change, patch))
-        model_terms = self._model_terms([change for change, _ in fresh])
-        for (change, patch), term in zip(fresh, model_terms, strict=True):
-            location = self._options.ordering.location * self._lines.log(change.path, change.hunk)
-            gain = self._gain(change, term)
-            score = self._random.random() if self._options.order == "random" else location + gain
+            self._best[text] = score
             self._count += 1
             candidate = Candidate(patch, change.origin, score, term, change.completion)
-            heapq.heappush(self._heap, (-score, self._count, candidate))
+            heapq.heappush(self._heap, (-score, self._count, text, candidate))
 
-    def _gain(self, change: _Change, term: float | None) -> float:
+    def _made(self, change: _Change) -> tuple[Patch, _Text] | None:
+        """The patch and the text that a change makes; None where it makes none, or one that was given already."""
+        source = self._place.sources[change.path]
+        try:
+            patch = Patch((FilePatch(change.path, change.edits),))
+            text = patch.files[0].apply(source.text) if patch else source.text
+        except PatchError:
+            return None
+        key = (change.path, text)
+        return None if text == source.text or key in self._given else (patch, key)
+
+    def _score(self, change: _Change, text: _Text, term: float | None) -> float:
         ordering = self._options.ordering
-        prior = ordering.operator * log(change.weight) if change.weight else ordering.proposal
-        if not self._scores:
-            return prior
-        return prior + ordering.model * (ordering.unscored if term is None else term)
+        if self._options.order == "random":
+            return self._best.get(text) or self._random.random()
+        score = ordering.location * self._lines.log(change.path, change.hunk)
+        if self._scores:
+            score += ordering.model * (ordering.unscored if term is None else term)
+        if not change.weight:
+            return score + ordering.proposal
+        return score + ordering.operator * log(change.weight) + ordering.agreed * (text in self._proposed)
 
     def _model_terms(self, changes: Sequence[_Change]) -> list[float | None]:
         """Log P(text | view, start line) of each change, None where the model cannot say."""

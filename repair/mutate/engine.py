@@ -76,9 +76,9 @@ def _fault_dispatch(name: str) -> Dispatch:
     return _dispatch(name, FAULTS)
 
 
-@lru_cache(maxsize=64)
-def _repair_dispatch(name: str, tier: int) -> Dispatch:
-    return _dispatch(name, REPAIRS[tier])
+@lru_cache(maxsize=16)
+def _repair_dispatch(name: str) -> Dispatch:
+    return _dispatch(name, REPAIRS)
 
 
 def sites(source: Source, span: Span | None = None) -> Mapping[str, Sequence[Site]]:
@@ -173,8 +173,9 @@ def _slid(text: str, start: int, end: int, new: str) -> Change:
     return start, end, new
 
 
-def _tier(context: Context, nodes: Sequence[Node], tier: int) -> list[Mutation]:
-    dispatch = _repair_dispatch(context.table.name, tier)
+def _by_weight(context: Context, nodes: Sequence[Node]) -> list[Mutation]:
+    """All changes at some nodes; an operator's n-th change weighs less than its first."""
+    dispatch = _repair_dispatch(context.table.name)
     text = context.tree.source.text
     found: list[Mutation] = []
     for node in nodes:
@@ -198,7 +199,7 @@ def _touching(tree: Tree, span: Span | None, lines: Collection[int] | None) -> l
 
 
 def repairs(source: Source, span: Span | None = None, *, lines: Collection[int] | None = None) -> Iterator[Mutation]:
-    """Candidate fixes, tier by tier, each tier by falling weight; each resulting text once; not checked.
+    """Candidate fixes by falling weight; each resulting text once; not checked.
 
     Text that does not parse to the language's own parser gets syntax repairs alone, text that only the grammar
     cannot read gets them first. `lines` (1-based) keeps edits that touch one of them (an insertion touches the
@@ -222,8 +223,7 @@ def _in_order(
         return
     nodes = _touching(tree, span, lines)
     context = Context.of(tree)
-    for tier in range(len(REPAIRS)):
-        yield from _tier(context, nodes, tier)
+    yield from _by_weight(context, nodes)
 
 
 def _touches(source: Source, mutation: Mutation, span: Span | None, lines: frozenset[int] | None) -> bool:

@@ -49,7 +49,7 @@ class Conditions:
     adapter: str = ""
     order: str = "model"
     seed: int = 0
-    candidates: int = 200
+    candidates: int = 400
     seconds: float = 60.0
     tier: str = ""
     location: str = "not given"

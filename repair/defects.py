@@ -71,7 +71,7 @@ class Defect:
 class Budget:
     """What one repair may cost: candidates judged (or returned, without tests), wall seconds."""
 
-    candidates: int = 200
+    candidates: int = 400
     seconds: float = 60.0
 
     def __post_init__(self) -> None:

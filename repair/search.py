@@ -33,14 +33,14 @@ _Text = tuple[str, str]  # path and text of a changed file
 class Ordering:
     """Weights of what a candidate's score is made of (natural logs)."""
 
-    location: float = 0.36  # log suspiciousness of the lines it changes
+    location: float = 0.3  # log suspiciousness of the lines it changes
     model: float = 0.25  # log P(text | view, line)
-    operator: float = 1.6  # log of the mutation's own weight (its operator's, falling with its rank)
-    likeliest: float = 2.3  # log weight of the likeliest mutations there are
+    operator: float = 1.7  # log of the mutation's own weight (its operator's, falling with its rank)
+    likeliest: float = 2.7  # log weight of the likeliest mutations there are
     unscored: float = -12.0  # in place of the model's term where a change lies in no view
     hope: float = -7.0  # the model's term that a mutation not yet made is expected to reach at best
-    proposal: float = 0.8  # in place of the operator's term for what the model alone wrote
-    agreed: float = 1.0  # added where the model wrote what a mutation makes
+    proposal: float = -0.5  # in place of the operator's term for what the model alone wrote
+    agreed: float = 0.3  # added where the model wrote what a mutation makes
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def fix(
     paths: Paths,
     error: Error = None,
     test: Test = None,
-    candidates: Candidates = 200,
+    candidates: Candidates = 400,
     seconds: Seconds = 60.0,
     apply: Annotated[bool, typer.Option("--apply", help="Write the chosen patch to the files.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the best patch as a diff only, for `git apply`.")] = False,
@@ -197,7 +197,7 @@ def eval_run(
     order: Annotated[
         Order, typer.Option("--order", help="Order of the candidates before they are judged.")
     ] = Order.MODEL,
-    candidates: Candidates = 200,
+    candidates: Candidates = 400,
     seconds: Seconds = 60.0,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cases repaired at the same time.")] = 1,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many cases of each suite.")] = None,

@@ -50,7 +50,7 @@ def test_table_has_the_options_of_the_command(name):
 
 
 def test_defaults_are_told_right():
-    for name, option, told in (("fix", "candidates", "(200)"), ("fix", "seconds", "(60)"), ("serve", "port", "(8451)")):
+    for name, option, told in (("fix", "candidates", "(400)"), ("fix", "seconds", "(60)"), ("serve", "port", "(8451)")):
         command = typer.main.get_command(app).commands[name]
         default = next(p.default for p in command.params if p.name == option)
         assert f"({default:g})" == told

@@ -5,12 +5,14 @@ Owns the thresholds. Reads a Profile alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from data.figures import Profile
 from data.gather import BINS
 from data.measures import CHI_SQUARE_9
 
+_PERCENT = re.compile(r"(\d) ?%")
 EXPECTED_LANGUAGES = ("python", "javascript", "typescript", "java")
 
 
@@ -19,9 +21,8 @@ def cautions(made: Profile) -> Iterator[str]:
     if not made.records:
         yield "The dataset is empty."
         return
-    yield from _imbalance(made)
-    yield from _bias(made)
-    yield from _noise(made)
+    for told in (_imbalance(made), _bias(made), _noise(made)):
+        yield from (_PERCENT.sub(r"\1 %", sentence) for sentence in told)
 
 
 def _imbalance(made: Profile) -> Iterator[str]:
@@ -35,7 +36,7 @@ def _imbalance(made: Profile) -> Iterator[str]:
     present = {name for name, _ in made.languages}
     absent = [name for name in EXPECTED_LANGUAGES if name not in present]
     if absent:
-        yield f"No record in {_listed(absent)}; the model will not learn them from here."
+        yield f"No record in {_listed(absent)}; nothing of the kind can be learned from here."
     if made.faulty and made.faulty == made.records:
         yield "There is no clean record: a model cannot learn to answer that there is no fault."
     unknown = dict(made.licences).get("(unknown)", 0)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 WIDTH = 360
 ROW = 34
-_CHARACTER = 6.6  # width of an average letter at 12 units
+_CHARACTER, _NARROW, _CAPITAL, _WIDE = 7.4, 4.4, 8.6, 11.8  # widths of letters at 12 units, rather too much
 _COLUMNS = 150  # height of the plot of a column chart
 _ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
@@ -23,10 +23,32 @@ def escaped(text: str) -> str:
     return html.escape(_ODD.sub(lambda m: f"\\u{ord(m.group(0)):04x}", text), quote=True)
 
 
+def length(text: str) -> float:
+    """About how wide a text is drawn, in units: nothing here can measure the reader's letters."""
+    return sum(
+        _NARROW
+        if c in "iljtf.,:;|'!()[]/ "
+        else _WIDE
+        if c in "mwMW@%" or ord(c) > 0x2E7F
+        else _CAPITAL
+        if c.isupper()
+        else _CHARACTER
+        for c in text
+    )
+
+
 def cut(text: str, width: float) -> str:
     """At most so many units of text, the middle left out."""
-    room = max(4, int(width / _CHARACTER + 0.01))
-    return text if len(text) <= room else f"{text[: room - room // 2 - 1]}…{text[-(room // 2) :]}"
+    if length(text) <= width:
+        return text
+    left, right = "", ""
+    rest = text
+    while rest and length(f"{left}{right}…{rest[0]}") <= width:
+        if len(left) <= len(right):
+            left, rest = left + rest[0], rest[1:]
+        else:
+            right, rest = rest[-1] + right, rest[:-1]
+    return f"{left}…{right}"
 
 
 def percent(count: float, whole: float) -> str:
@@ -45,14 +67,14 @@ def bars(rows: Sequence[tuple[str, int]], title: str, *, whole: int, ident: str)
         top = number * ROW
         told = f"{count:,}"
         note = f" · {percent(count, whole)}"
-        label = cut(name, WIDTH - _CHARACTER * (len(told) + len(note)) - 12)
-        length = max(1.5, WIDTH * count / most) if count else 0
+        label = cut(name, WIDTH - length(told + note) - 8)
+        size = max(1.5, WIDTH * count / most) if count else 0
         parts.append(
             f"<g><title>{escaped(name)}: {told}</title>"
             f'<text x="0" y="{top + 13}" class="name">{escaped(label)}</text>'
             f'<text x="{WIDTH}" y="{top + 13}" class="value">{told}<tspan class="soft">{note}</tspan></text>'
             f'<rect x="0" y="{top + 19}" width="{WIDTH}" height="7" rx="3.5" class="track"/>'
-            f'<rect x="0" y="{top + 19}" width="{length:.1f}" height="7" rx="{min(3.5, length / 2):.1f}" class="bar"/>'
+            f'<rect x="0" y="{top + 19}" width="{size:.1f}" height="7" rx="{min(3.5, size / 2):.1f}" class="bar"/>'
             "</g>"
         )
     told = "; ".join(f"{name} {count}" for name, count in rows[:8])
@@ -66,7 +88,7 @@ def columns(
     top, base = 18, 18 + _COLUMNS
     most = max((*(count for _, count in bins), *expected), default=0) or 1
     step = WIDTH / max(1, len(bins))
-    slanted = any(len(name) * _CHARACTER * 0.85 > step - 3 for name, _ in bins)
+    slanted = any(length(name) * 0.8 > step for name, _ in bins)
     parts = [f'<line x1="0" y1="{base + 0.5}" x2="{WIDTH}" y2="{base + 0.5}" class="axis"/>']
     for number, (name, count) in enumerate(bins):
         height = _COLUMNS * count / most
@@ -114,20 +136,21 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], title: str, *, id
     parts: list[str] = []
     for number, (name, value, low, high) in enumerate(rows):
         top = number * ROW
-        told = f"{value:.1%}"
-        bounds = f" · {low:.1%} to {high:.1%}"
+        told = f"{100 * value:.1f} %"
+        bounds = f" · {100 * low:.1f} to {100 * high:.1f}"
+        label = cut(name, WIDTH - length(told + bounds) - 8)
         left, right, at = (WIDTH * x / most for x in (low, high, value))
         at = min(max(at, 4.0), WIDTH - 4.0)
         parts.append(
             f"<g><title>{escaped(name)}: {told}{bounds}</title>"
-            f'<text x="0" y="{top + 13}" class="name">{escaped(name)}</text>'
+            f'<text x="0" y="{top + 13}" class="name">{escaped(label)}</text>'
             f'<text x="{WIDTH}" y="{top + 13}" class="value">{told}<tspan class="soft">{bounds}</tspan></text>'
             f'<rect x="0" y="{top + 21}" width="{WIDTH}" height="3" rx="1.5" class="track"/>'
             f'<rect x="{left:.1f}" y="{top + 19}" width="{max(2.0, right - left):.1f}" height="7" '
             'rx="3.5" class="range"/>'
             f'<circle cx="{at:.1f}" cy="{top + 22.5}" r="4" class="point"/></g>'
         )
-    told = "; ".join(f"{name} {value:.1%}" for name, value, *_ in rows)
+    told = "; ".join(f"{name} {100 * value:.1f} %" for name, value, *_ in rows)
     return _svg(title, f"Shares with 95 % intervals: {told}", len(rows) * ROW or ROW, "".join(parts), ident)
 
 

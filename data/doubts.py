@@ -1,7 +1,7 @@
 """Doubts about labels: fixes that look cosmetic or mixed, pairs that contradict each other, repeated pairs.
 
-Owns the rough tests on one pair and the comparison of all pairs by hashes (40 bytes and, for the first 200,000, 128
-more for each pair, so that a million fit into memory). Must not know how doubts are shown.
+Owns the rough tests on one pair and the comparison of all pairs by hashes: 16 bytes for each and 128
+more for each of the first 200,000, so that a million fit into memory. Must not know how doubts are shown.
 """
 
 from __future__ import annotations

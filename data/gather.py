@@ -21,6 +21,7 @@ BINS = 10
 EXAMPLES = 2  # for each class
 SHORT = 30  # lines of an example that is easily read
 _LONGEST = 1 << 20
+_TYPE = re.compile(r"[^\W\d][\w.]*")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # Words that make up most English identifiers: a lower bound of the share that is English.
 ENGLISH = frozenset({
@@ -126,7 +127,7 @@ class Gathered:
     def _count_error(self, record: Record) -> None:
         self.error_origins[str(record.error_origin) or "none"] += 1
         if record.error_origin is not ErrorOrigin.NONE:
-            self.error_types[record.error_type or record.error.partition(":")[0][:40]] += 1
+            self.error_types[_error_type(record)] += 1
 
     def _count_text(self, record: Record) -> None:
         tokens = words(record.buggy)
@@ -168,6 +169,14 @@ class Gathered:
         if name not in self.samples:
             self.samples[name] = Sample(EXAMPLES, random.Random(f"{SEED}:{name}"))
         self.samples[name].add(record)
+
+
+def _error_type(record: Record) -> str:
+    """The type's name; pytest shows failed assertions without one."""
+    name = record.error_type or record.error.partition(":")[0].strip()
+    if _TYPE.fullmatch(name):
+        return name
+    return "AssertionError" if name.startswith("assert ") else "(no type)"
 
 
 def _bin(line: int, count: int) -> int:

@@ -19,7 +19,7 @@ from data.records import Record
 
 _DIFF_LINES = 40
 _LINE_CHARACTERS = 200
-_CLASSES_SHOWN = 20
+_YEARS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,9 @@ def _sources(made: Profile) -> Iterable[str]:
     if dated:
         undated = made.records - sum(count for _, count in dated)
         note = f"{undated:,} records without a date; {made.missing_months} months between the first and last are empty."
-        yield _columns("Year of the fix", made.years if len(dated) == len(made.years) else dated, note)
+        by_year = dict(dated)
+        years = [str(year) for year in range(int(dated[0][0]), int(dated[-1][0]) + 1)]
+        yield _columns("Year of the fix", [(year, by_year.get(year, 0)) for year in years][-_YEARS:], note)
     if made.manifest:
         yield _card("Manifest", "", _table(("key", "value"), made.manifest), open_=True)
 
@@ -143,16 +145,16 @@ def _sizes(made: Profile) -> Iterable[str]:
     yield _spread("Lines of the buggy text", made.lines, "lines")
     yield _spread("Tokens of the buggy text", made.tokens, "tokens")
     rows = [
-        ("identifiers that are not ASCII", made.foreign_names),
-        ("records with any non-ASCII sign", made.foreign_texts),
-        ("common English words in identifiers", made.english_words),
+        ("identifiers not ASCII", made.foreign_names),
+        ("records not all ASCII", made.foreign_texts),
+        ("English words in identifiers", made.english_words),
     ]
     note = (
-        "The last is a lower bound: words of three letters or more that stand in a list of about 200 usual ones. "
+        "The last is a lower bound: of words of three letters or more, those in a list of 200 usual ones. "
         "A low share hints at names in another language."
     )
     picture = intervals([(n, s.value, s.low, s.high) for n, s in rows], "Language of identifiers", ident="names")
-    cells = [(n, f"{s.count:,}", f"{s.whole:,}", f"{s.value:.2%}") for n, s in rows]
+    cells = [(n, f"{s.count:,}", f"{s.whole:,}", percent(s.count, s.whole)) for n, s in rows]
     yield _card("Language of identifiers", picture, _table(("", "count", "of", "share"), cells), note)
 
 
@@ -167,7 +169,7 @@ def _quality(made: Profile) -> Iterable[str]:
         "text, which finds 95 % of those with a Jaccard similarity of 0.8; several faults of one function count. "
         f"Looked for among the first {made.near_duplicates.whole:,}."
     )
-    cells = [(n, f"{s.count:,}", f"{s.whole:,}", f"{s.value:.2%}") for n, s in rows]
+    cells = [(n, f"{s.count:,}", f"{s.whole:,}", percent(s.count, s.whole)) for n, s in rows]
     yield _card("Duplicates", picture, _table(("", "count", "of", "share"), cells), note)
     doubts = [d for d in made.doubts if d.share.whole]
     if doubts:
@@ -208,19 +210,24 @@ def _example(record: Record) -> str:
 
 
 def _diff(record: Record) -> Iterable[str]:
-    """Changed lines with three around; a clean record's first lines."""
+    """Changed lines with three around, a clean record's first lines; without the indentation they share."""
     before, after = record.buggy.split("\n")[:-1], record.fixed.split("\n")[:-1]
     lines = list(difflib.unified_diff(before, after, lineterm="", n=3))[2:] or [f" {line}" for line in before]
-    for line in lines[:_DIFF_LINES]:
-        sign, text = line[:1], line[1:]
-        kind = {"+": "plus", "-": "minus", "@": "gap"}.get(sign, "same")
-        shown = line.strip("@ ") if kind == "gap" else f"{sign} {text}"
-        if kind == "gap" and shown:
-            shown = f"lines {shown}"
-        cut = shown if len(shown) <= _LINE_CHARACTERS else f"{shown[:_LINE_CHARACTERS]}…"
-        yield f'<span class="{kind}">{escaped(cut)}</span>'
+    shown = lines[:_DIFF_LINES]
+    code = [line[1:] for line in shown if line[:1] != "@" and line[1:].strip()]
+    indent = min((len(text) - len(text.lstrip(" ")) for text in code), default=0)
+    for line in shown:
+        kind = {"+": "plus", "-": "minus", "@": "gap"}.get(line[:1], "same")
+        told = _first_line(line) if kind == "gap" else f"{line[:1]} {line[1 + indent :]}"
+        told = told if len(told) <= _LINE_CHARACTERS else f"{told[:_LINE_CHARACTERS]}…"
+        yield f'<span class="{kind}">{escaped(told)}</span>'
     if len(lines) > _DIFF_LINES:
         yield f'<span class="gap">… {len(lines) - _DIFF_LINES} more lines</span>'
+
+
+def _first_line(header: str) -> str:
+    """`@@ -3,7 +3,6 @@` as "line 3"."""
+    return f"line {header.split('-', 1)[1].partition(' ')[0].partition(',')[0]}"
 
 
 def _ordered(counts: dict[str, int]) -> Counts:
@@ -257,7 +264,7 @@ def _card(title: str, picture: str, table: str, note: str = "", *, open_: bool =
     """`note` and `table` are HTML."""
     told = f"<p>{note}</p>" if note else ""
     body = table if open_ else f"<details><summary>As a table</summary>{table}</details>"
-    return f'<figure class="card" style="margin:0"><h3>{escaped(title)}</h3>{picture}{told}{body}</figure>'
+    return f'<figure class="card"><h3>{escaped(title)}</h3>{picture}{told}{body}</figure>'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] | None = None) -> str:

@@ -192,6 +192,7 @@ def test_the_page_stands_alone(written):
     assert page.count("<svg") == page.count("<desc") >= 12
     assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
     assert "<b>bad</b>" not in page and "\\u202e" in page and "\u202e" not in page
+    assert '<span class="gap">line 1</span>' in page
     assert '<span class="minus">-     return xs[0]</span><span class="plus">+     return xs[-1]</span>' in page
 
 
@@ -284,5 +285,5 @@ def test_pictures_keep_within_their_width():
     assert all(float(w) <= 360 for w in re.findall(r'width="([\d.]+)"', picture))
     picture = columns([("0-9", 5), ("10+", 0)], "T", ident="y", expected=(2.0, 3.0))
     assert picture.count('class="bar"') == 1 and "polyline" in picture
-    assert cut("abcdefghij", 6 * 6.6) == "ab…hij" and percent(1, 5000) == "<0.1 %"
+    assert cut("abcdeghkno", 50) == "abc…no" and percent(1, 5000) == "<0.1 %"
     assert escaped("a\x00<") == "a\\u0000&lt;"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -248,3 +249,19 @@ def test_a_long_test_is_shown_up_to_the_line_that_failed(tmp_path):
     text = test_text(tmp_path, ["test_x.py::test_x"], failure)
     assert text.endswith("value_29 = compute(29)\nassert (\n    value_29\n    == 3\n)")
     assert TEST_TOKENS - 8 < tokens(text) <= TEST_TOKENS
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_javascript_without_coverage(tmp_path):
+    code = "function sum(xs) {\n  let total = 0;\n  for (const x of xs) {\n    total += x;\n  }\n  return total;\n}\n"
+    (tmp_path / "sum.js").write_text(code + "module.exports = { sum };\n")
+    (tmp_path / "sum.test.js").write_text(
+        "const test = require('node:test');\nconst assert = require('node:assert');\n"
+        "const { sum } = require('./sum');\n"
+        "test('adds', () => assert.strictEqual(sum([1, 2]), 3));\ntest('empty', () => assert.ok(true));\n"
+    )
+    found = execute(ExecuteOptions(tmp_path, "node --test sum.test.js", mutants=2, tier=Tier.E, unsafe=True))
+    assert len(found.kept) == 2
+    for kept in found.kept:
+        assert kept.record.language == "javascript" and kept.record.error and kept.record.path == "sum.js"
+        assert len(kept.task["fail_to_pass"]) == len(kept.task["pass_to_pass"]) == 1

@@ -306,7 +306,9 @@ def test_a_hundred_runs_leak_nothing(warm):
         assert say(warm, f"print({number})") == f"{number}\n"
     assert processes.tree(warm._warm.confined.pid)[-1] == resident
     after = descriptors("self"), descriptors(resident), rss(resident)
-    assert after[:2] == before[:2]
+    # not equal: the resident may still have been closing the first run's pipe when it was looked at
+    assert after[0] <= before[0]
+    assert after[1] <= before[1]
     assert after[2] - before[2] < 4 * MIB
 
 

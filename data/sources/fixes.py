@@ -64,12 +64,18 @@ _NEW = re.compile(
     r"extend\w*|creat\w+|first|initial|start\w*|merg\w+|switch\w*|replac\w+|rewr\w+|port\w*|migrat\w+|expos\w+)\b",
     re.IGNORECASE,
 )
+_WISH = _words(
+    r"supports?", "supported", r"allow(?:s|ed|ing)?", r"features?", r"optional(?:ly)?", r"options?", r"use[sd]?", r"enable[sd]?",
+    r"accept(?:s|ed)?", "convenience", r"methods? for", r"provide[sd]?",
+)  # fmt: skip
 _PULL = re.compile(r"\s*\((?:#|gh-)\d+\)\s*$", re.IGNORECASE)
 _TRAILER = re.compile(r"^(?:[A-Z][\w-]+-by:|Co-authored|Change-Id:|git-svn-id:|\(cherry picked from|This reverts commit).*$", re.M)
 _REVERT = re.compile(r'^(?:Revert|Back out|Reverted)\b[: ]*(?:"(?P<title>.*)"|.*)', re.IGNORECASE)
 _REVERTED = re.compile(r"\breverts? (?:commit )?(?P<id>[0-9a-f]{7,40})\b", re.IGNORECASE)
 _TEST_NAME = re.compile(r"(?:[._-](?:test|spec)\.[cm]?[jt]sx?|Tests?\.java|IT\.java)$")
-_ASIDE = frozenset({"doc", "docs", "examples", "example", "benchmarks", "benchmark", "asv_bench", "tools", "scripts", "__tests__", "ci"})
+_ASIDE = frozenset({"doc", "docs", "examples", "example", "benchmarks", "benchmark", "asv_bench"})  # wherever they lie
+_ASIDE_TOP = frozenset({"tools", "scripts", "ci", ".ci", ".github", "contrib", "artwork"})
+_TEST_FOLDERS = frozenset({"__tests__", "testsuite", "test_suite", "testutils", "unittests"})
 _ASIDE_NAMES = frozenset({"setup.py", "conf.py", "conftest.py", "noxfile.py", "fabfile.py"})
 _CHANGES = re.compile(r"^(?:CHANGES|CHANGELOG|HISTORY|NEWS)", re.IGNORECASE)
 
@@ -94,7 +100,7 @@ class Reverted:
 def tests(path: str) -> bool:
     """Whether a path is a test in any of the languages."""
     folders = {part.lower() for part in PurePosixPath(path).parts[:-1]}
-    return is_test(path) or "__tests__" in folders or _TEST_NAME.search(path) is not None
+    return is_test(path) or bool(folders & _TEST_FOLDERS) or _TEST_NAME.search(path) is not None
 
 
 def program(path: str) -> bool:
@@ -102,7 +108,9 @@ def program(path: str) -> bool:
     pure = PurePosixPath(path)
     if language_of(path) == "text" or path.endswith((".pyi", ".min.js", ".d.ts")) or pure.name in _ASIDE_NAMES:
         return False
-    return not (tests(path) or vendored(path) or {part.lower() for part in pure.parts[:-1]} & _ASIDE)
+    folders = [part.lower() for part in pure.parts[:-1]]
+    aside = bool(_ASIDE.intersection(folders)) or (folders and folders[0] in _ASIDE_TOP)
+    return not (tests(path) or vendored(path) or aside)
 
 
 def reverted(message: str) -> Reverted | None:
@@ -132,6 +140,9 @@ def _veto(subject: str) -> str:
             return f"subject says {found.group(0)!r}"
     if _NEW.match(subject):
         return "subject says that something is new"
+    wish = None if _FIX.search(subject) else _WISH.search(subject)
+    if wish is not None:
+        return f"subject says {wish.group(0)!r} and no fault"
     return ""
 
 

@@ -13,10 +13,13 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from pydriller import ModifiedFile, Repository
+from pydriller import Commit, ModifiedFile, Repository
 
 from data.filters import FileLimits, decode
 from data.pairs import changed_functions, outlines
@@ -25,23 +28,37 @@ from data.repositories import Repository as Ours
 from data.sources.commits import ENDINGS, Options, Tally, Unit, candidates, work
 from repair.sources import language_of
 
+TURN = 25
 WHOLE = FileLimits(smallest=1, largest=10**9)
 
 
-def by_pydriller(place: str, skip: int, count: int) -> tuple[list[str], int, float]:
-    """Ids of the commits, how many changed functions were found, seconds without the commits skipped."""
+@dataclass(slots=True)
+class Spent:
+    """Wall and processor seconds (child processes included) and what came of them."""
+
+    wall: float = 0.0
+    processor: float = 0.0
+    functions: int = 0
+
+
+@contextmanager
+def measured(spent: Spent) -> Iterator[None]:
+    wall, processor = time.perf_counter(), sum(os.times()[:4])
+    yield
+    spent.wall += time.perf_counter() - wall
+    spent.processor += sum(os.times()[:4]) - processor
+
+
+def by_pydriller(commits: Iterator[Commit], count: int, spent: Spent) -> list[str]:
+    """Goes on with the traversal for some commits, whose ids it returns."""
     ids: list[str] = []
-    found = 0
-    commits = Repository(place, order="date-order", only_no_merge=True).traverse_commits()
-    for _ in islice(commits, skip):
-        pass
-    started = time.perf_counter()
-    for commit in islice(commits, count):
-        ids.append(commit.hash)
-        for file in commit.modified_files:
-            if Path(file.filename).suffix in ENDINGS and file.source_code and file.source_code_before:
-                found += len(changed(file))
-    return ids, found, time.perf_counter() - started
+    with measured(spent):
+        for commit in islice(commits, count):
+            ids.append(commit.hash)
+            for file in commit.modified_files:
+                if Path(file.filename).suffix in ENDINGS and file.source_code and file.source_code_before:
+                    spent.functions += len(changed(file))
+    return ids
 
 
 def changed(file: ModifiedFile) -> list[tuple[str, str, str]]:
@@ -93,14 +110,23 @@ def main() -> int:
     given = parser.parse_args()
     os.environ.update(GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0="safe.directory", GIT_CONFIG_VALUE_0="*")  # for PyDriller
     repository = open_repository(given.repository)
-    ids, theirs, yardstick = by_pydriller(given.repository, given.skip, given.commits)
-    print(f"pydriller  {len(ids) / yardstick:8.1f} commits/s  {len(ids)} commits, {theirs} functions, {yardstick:.1f} s")
-    for label, run in (("extract", extracted), ("mine", mined)):
-        started = time.perf_counter()
-        found = run(repository, ids)
-        seconds = time.perf_counter() - started
-        ratio = f"{yardstick / seconds:.1f}x pydriller"
-        print(f"{label:9}  {len(ids) / seconds:8.1f} commits/s  {found} functions, {seconds:.1f} s, {ratio}")
+    commits = Repository(given.repository, order="date-order", only_no_merge=True).traverse_commits()
+    for _ in islice(commits, given.skip):
+        pass
+    spent = {"pydriller": Spent(), "extract": Spent(), "mine": Spent()}
+    done = 0
+    while done < given.commits:  # by turns, so that other load on the machine meets all alike
+        ids = by_pydriller(commits, min(TURN, given.commits - done), spent["pydriller"])
+        if not ids:
+            break
+        done += len(ids)
+        for label, run in (("extract", extracted), ("mine", mined)):
+            with measured(spent[label]):
+                spent[label].functions += run(repository, ids)
+    yardstick = spent["pydriller"]
+    for label, one in spent.items():
+        ratio = f"{yardstick.wall / one.wall:5.1f}x wall, {yardstick.processor / one.processor:5.1f}x processor time"
+        print(f"{label:9} {done / one.wall:8.1f} commits/s  {one.functions:5} functions in {one.wall:5.1f} s  {ratio}")
     return 0
 
 

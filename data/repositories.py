@@ -290,8 +290,9 @@ class Repository:
                     yield skipped, None
                 done = place[commit.id] + 1
                 yield commit.id, (commit, patch)
-            if done < len(left):
-                yield left[done], None
+            if done < len(left):  # it died of this commit or, with this one said in full, of the next
+                again = self._stream(left[done : done + 1], options, globs)
+                yield left[done], next(again, None)
             left = left[done + 1 :]
 
     def _stream(

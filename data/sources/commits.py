@@ -29,7 +29,11 @@ from data.sources.fixes import (
 )
 
 ENDINGS = frozenset({".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".java"})
-_REPORTED = re.compile(r"^[\s>`*|E-]*((?:[a-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Interrupt)): \S[^\n]{0,300}?)[\s`]*$", re.M)
+_REPORTED = re.compile(
+    r"^(?:[>*|E-]|\s)*(?P<quote>`*)(?P<line>(?:[a-z_]\w*\.)*(?P<type>[A-Z]\w*(?:Error|Exception|Interrupt)): \S[^\n]{0,300}?)"
+    r"(?P=quote)\s*$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ def candidates(repository: Repository, ids: Iterable[str], options: Options, tal
         if isinstance(commit, Lost):
             tally.skipped[commit.reason] += 1
             continue
+        tally.skipped.update(c.reason for c in commit.changes if c.reason not in ("", "added or deleted"))
         if reverts.struck(commit):
             tally.skipped["reverted later"] += 1
             tally.reverted.add(commit.id)
@@ -171,7 +176,6 @@ def _findings(unit: Unit, patched: Patched, judged: Judged, contents: Contents) 
     skipped: list[str] = []
     for change in commit.changes:
         if change.reason or not program(change.path) or (change.old, change.new) not in patched.hunks:
-            skipped += [change.reason] if change.reason not in ("", "added or deleted") else []
             continue
         (before, missing), (after, gone) = contents.read(change.old), contents.read(change.new)
         if missing or gone:
@@ -196,7 +200,7 @@ def _date(seconds: int) -> str:
 def reported_error(message: str) -> tuple[str, str]:
     """The exception line that a message's body quotes and its type, empty where there is none."""
     found = _REPORTED.search(message.partition("\n")[2])
-    return (found[1], found[2]) if found is not None else ("", "")
+    return (found["line"], found["type"]) if found is not None else ("", "")
 
 
 def _record(unit: Unit, commit: Commit, pair: Pair, reasons: tuple[str, ...]) -> Record:

@@ -97,7 +97,7 @@ class Reverted:
     title: str = ""
 
 
-def tests(path: str) -> bool:
+def of_tests(path: str) -> bool:
     """Whether a path is a test in any of the languages."""
     folders = {part.lower() for part in PurePosixPath(path).parts[:-1]}
     return is_test(path) or bool(folders & _TEST_FOLDERS) or _TEST_NAME.search(path) is not None
@@ -110,7 +110,7 @@ def program(path: str) -> bool:
         return False
     folders = [part.lower() for part in pure.parts[:-1]]
     aside = bool(_ASIDE.intersection(folders)) or (folders and folders[0] in _ASIDE_TOP)
-    return not (tests(path) or vendored(path) or aside)
+    return not (of_tests(path) or vendored(path) or aside)
 
 
 def reverted(message: str) -> Reverted | None:
@@ -187,7 +187,7 @@ def judge_paths(paths: Sequence[str]) -> Judged:
     if code > 3 or len(paths) > 12:
         return Judged(veto="many files")
     said: list[tuple[float, str]] = []
-    if any(map(tests, paths)):
+    if any(map(of_tests, paths)):
         said.append((1, "tests changed with it"))
     if any(_CHANGES.match(PurePosixPath(path).name) for path in paths):
         said.append((0.5, "change log changed with it"))

@@ -1,0 +1,411 @@
+"""Git repositories: opened or cloned, their commits, changes and contents as values.
+
+The one module that talks to git, by processes: `rev-list` for the order, one `diff-tree --stdin` for many commits,
+`cat-file --batch` for contents. Nothing is checked out, no hook, prompt, pager or network is used while reading.
+Must not know what a bug fix or a function is. What cannot be read comes back as a reason, not as an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+from urllib.parse import urlsplit
+
+from repair.errors import InputError
+
+LARGEST = 1_000_000  # bytes of a blob that is read
+REGULAR = frozenset({"100644", "100755", "100664"})
+_KINDS = {"160000": "submodule", "120000": "symlink"}
+_PROTOCOLS = "file:git:http:https:ssh"  # not ext::, which runs commands
+_OPTIONS = (
+    "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.bigFileThreshold=2m", "safe.directory=*",
+    "diff.renameLimit=200", "protocol.ext.allow=never", "credential.helper=", "gc.auto=0",
+)  # fmt: skip
+_DIFF = ("-r", "--root", "--always", "-z", "--raw", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8")
+_REFS = ("--branches", "--tags", "--remotes")  # neither stash nor notes nor the heads of pull requests
+_ADDRESS = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)", re.IGNORECASE)
+_HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
+_INDEX = re.compile(rb"^index ([0-9a-f]{40,64})\.\.([0-9a-f]{40,64})", re.MULTILINE)
+_NOTICE = re.compile(r"(?:licen[cs]e|copying|unlicense)(?:[.-][\w.-]+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file of a commit against its first parent. `status` is git's letter: A, C, D, M, R, T."""
+
+    status: str
+    old_path: str
+    path: str
+    old_mode: str
+    mode: str
+    old: str  # object ids
+    new: str
+
+    @property
+    def reason(self) -> str:
+        """Why it is no change of a regular file, "" when it is one."""
+        for mode in (self.old_mode, self.mode):
+            if mode in _KINDS:
+                return _KINDS[mode]
+        return "" if {self.old_mode, self.mode} <= REGULAR else "added or deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit without its contents. `authored` counts seconds since 1970."""
+
+    id: str
+    parents: tuple[str, ...]
+    authored: int
+    message: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """Lines that differ: `first` and `count` of the old side, then of the new one."""
+
+    first: int
+    count: int
+    new_first: int
+    new_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """A commit with the hunks of its text changes, by (old, new) object ids."""
+
+    commit: Commit
+    hunks: Mapping[tuple[str, str], tuple[Hunk, ...]]
+    identity: str  # equal for cherry-picked copies: blanks and line numbers do not count
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A commit that git could not read."""
+
+    id: str
+    reason: str
+
+
+def _environment(protocols: str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {
+        **own,
+        "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true",
+        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1",
+        "GIT_OPTIONAL_LOCKS": "0", "GIT_PAGER": "cat", "GIT_ALLOW_PROTOCOL": protocols, "LC_ALL": "C",
+    }  # fmt: skip
+
+
+def _command(git_dir: str, arguments: Sequence[str]) -> list[str]:
+    options = [word for option in _OPTIONS for word in ("-c", option)]
+    return ["git", *options, *([f"--git-dir={git_dir}"] if git_dir else []), "--no-pager", *arguments]
+
+
+def _start(git_dir: str, arguments: Sequence[str], stdin: IO[bytes] | int) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            _command(git_dir, arguments),
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment("none"),
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise InputError("git is not installed; install it to mine repositories", field="git") from error
+
+
+def _run(git_dir: str, *arguments: str, protocols: str = "none") -> tuple[int, bytes, str]:
+    """Exit status, stdout, and the last line of stderr."""
+    try:
+        done = subprocess.run(
+            _command(git_dir, arguments),
+            stdin=subprocess.DEVNULL, capture_output=True, check=False, env=_environment(protocols),
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise InputError("git is not installed; install it to mine repositories", field="git") from error
+    said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
+    return done.returncode, done.stdout, said
+
+
+class Contents:
+    """Reads blobs by object id through two long-lived processes; a context manager that ends them."""
+
+    def __init__(self, git_dir: str, largest: int) -> None:
+        self._git_dir = git_dir
+        self._largest = largest
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Contents:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for option in tuple(self._processes):
+            self._end(option)
+
+    def _end(self, option: str) -> None:
+        process = self._processes.pop(option)
+        process.kill()
+        process.communicate()
+
+    def _ask(self, option: str, object_id: str) -> tuple[list[bytes], IO[bytes]] | None:
+        """The words of the answer's head, and the stream behind it; None when the process died of it."""
+        process = self._processes.get(option)
+        if process is None:
+            process = self._processes[option] = _start(self._git_dir, ("cat-file", option), subprocess.PIPE)
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(f"{object_id}\n".encode())
+            process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        head = process.stdout.readline().split()
+        return (head, process.stdout) if head else None
+
+    def read(self, object_id: str) -> tuple[bytes, str]:
+        """The content and "", or nothing and the reason; a blob over the limit is never loaded."""
+        answer = self._ask("--batch-check", object_id)
+        if answer is None:
+            self._end("--batch-check")
+            return b"", "corrupt object"
+        head = answer[0]
+        if len(head) != 3 or head[1] != b"blob":
+            return b"", "missing object"
+        if int(head[2]) > self._largest:
+            return b"", "too large"
+        answer = self._ask("--batch", object_id)
+        size = int(head[2])
+        content = answer[1].read(size + 1) if answer is not None and len(answer[0]) == 3 else b""
+        if len(content) != size + 1:
+            self._end("--batch")
+            return b"", "corrupt object"
+        return content[:-1], ""
+
+
+def _changes(raw: bytes) -> tuple[Change, ...]:
+    """The entries of `--raw -z`."""
+    words = iter(raw.split(b"\0"))
+    found: list[Change] = []
+    for word in words:
+        if not word.lstrip(b"\n").startswith(b":"):
+            continue
+        old_mode, mode, old, new, status = word.lstrip(b"\n:").decode("ascii").split(" ")
+        path = next(words).decode("utf-8", "replace")
+        renamed = next(words).decode("utf-8", "replace") if status[0] in "RC" else path
+        found.append(Change(status[0], path, renamed, old_mode, mode, old, new))
+    return tuple(found)
+
+
+def _patched(commit: Commit, patch: bytes) -> Patched:
+    hunks: dict[tuple[str, str], tuple[Hunk, ...]] = {}
+    digest = hashlib.sha256()
+    for section in re.split(rb"^diff --git ", patch, flags=re.MULTILINE)[1:]:
+        head, at, body = section.partition(b"\n@@ ")
+        index = _INDEX.search(head)
+        if not at or index is None:
+            continue
+        body = b"@@ " + body
+        numbers = [tuple(int(n or b"1") for n in found.groups()) for found in _HUNK.finditer(body)]
+        hunks[index[1].decode(), index[2].decode()] = tuple(Hunk(*n) for n in numbers)
+        lines = (line for line in body.split(b"\n") if line[:1] in (b"+", b"-"))
+        digest.update(b"\n".join(b"".join(line.split()) for line in lines) + b"\0")
+    return Patched(commit, hunks, digest.hexdigest()[:24])
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """An opened repository. `name` is its address, or its folder's name where it has none."""
+
+    git_dir: str
+    name: str
+
+    def tips(self) -> tuple[str, ...]:
+        """The commits that branches and tags point to. Raises InputError when there is none."""
+        status, out, said = _run(self.git_dir, "rev-parse", "--revs-only", *_REFS, "HEAD")
+        found = sorted(set(out.decode().split()))
+        if status != 0 or not found:
+            raise InputError(f"{self.name}: the history is empty, there is nothing to mine {said}", field="repository")
+        return tuple(found)
+
+    def commits(self, tips: Collection[str], seen: Collection[str] = ()) -> tuple[str, ...]:
+        """Commits reachable from `tips` and not from `seen`, children before parents, merges left out."""
+        known = [f"^{one}" for one in seen if _run(self.git_dir, "cat-file", "-e", f"{one}^{{commit}}")[0] == 0]
+        with tempfile.TemporaryFile() as given:
+            given.write("\n".join([*tips, *known, ""]).encode())
+            given.seek(0)
+            process = _start(self.git_dir, ("rev-list", "--date-order", "--no-merges", "--stdin"), given)
+            out, _ = process.communicate()
+        if process.returncode != 0:
+            raise InputError(
+                f"{self.name}: the history cannot be walked, a commit is missing or damaged; "
+                f"see `git --git-dir={self.git_dir} fsck`",
+                field="repository",
+            )
+        return tuple(out.decode().split())
+
+    def log(self, ids: Sequence[str]) -> Iterator[Commit | Lost]:
+        """Each commit with the paths that it changes, in the given order; renames are not looked for."""
+        for own, section in self._sections(ids, ("--no-renames",), ()):
+            yield Lost(own, "unreadable commit or tree") if section is None else section[0]
+
+    def patches(self, ids: Sequence[str], endings: Collection[str]) -> Iterator[Patched | Lost]:
+        """Each commit with its changes of files with these endings (".py"), renames followed, and their hunks."""
+        globs = [f"*{ending}" for ending in sorted(endings)]
+        for own, section in self._sections(ids, ("-p", "-U0", "-M", "--full-index"), globs):
+            yield Lost(own, "missing or corrupt object") if section is None else _patched(*section)
+
+    def contents(self, largest: int = LARGEST) -> Contents:
+        """A reader of blobs of at most `largest` bytes."""
+        return Contents(self.git_dir, largest)
+
+    def notice(self) -> str:
+        """The text of the licence file in the newest commit's root folder, "" where there is none."""
+        revision = next((r for r in ("HEAD", *self.tips()) if _run(self.git_dir, "cat-file", "-e", r)[0] == 0), "HEAD")
+        _, out, _ = _run(self.git_dir, "ls-tree", "-z", revision)
+        entries = [entry.partition("\t") for entry in out.decode("utf-8", "replace").split("\0") if entry]
+        named = sorted((path, head.split()[2]) for head, _, path in entries if _NOTICE.fullmatch(path))
+        with self.contents() as contents:
+            texts = (contents.read(object_id)[0].decode("utf-8", "replace") for _, object_id in named)
+            return next((text for text in texts if text.strip()), "")
+
+    def _sections(
+        self, ids: Sequence[str], options: Sequence[str], globs: Sequence[str]
+    ) -> Iterator[tuple[str, tuple[Commit, bytes] | None]]:
+        """What git says of each commit; None for one that it died of, after which it is started again."""
+        left = list(ids)
+        while left:
+            place = {own: n for n, own in enumerate(left)}
+            done = 0
+            for commit, patch in self._stream(left, options, globs):
+                for skipped in left[done : place[commit.id]]:
+                    yield skipped, None
+                done = place[commit.id] + 1
+                yield commit.id, (commit, patch)
+            if done < len(left):  # it died of this commit or, with this one said in full, of the next
+                again = self._stream(left[done : done + 1], options, globs)
+                yield left[done], next(again, None)
+            left = left[done + 1 :]
+
+    def _stream(
+        self, ids: Sequence[str], options: Sequence[str], globs: Sequence[str]
+    ) -> Iterator[tuple[Commit, bytes]]:
+        mark = f"\x1e{secrets.token_hex(8)}"  # cannot be foreseen, so nobody's message holds it
+        form = f"--format={mark}%H %at %P{mark}%B{mark}"
+        with tempfile.TemporaryFile() as given:  # a pipe could fill while git waits for us to read
+            given.write("\n".join([*ids, ""]).encode())
+            given.seek(0)
+            process = _start(self.git_dir, ("diff-tree", "--stdin", *_DIFF, *options, form, "--", *globs), given)
+        assert process.stdout is not None
+        try:
+            pending: list[bytes] = []
+            for part in _split(process.stdout, mark.encode()):
+                pending.append(part)
+                if len(pending) == 4:  # the next head has begun, so this commit is complete
+                    yield _read(pending[:3])
+                    pending = pending[3:]
+            if process.wait() == 0 and len(pending) == 3:
+                yield _read(pending)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def _split(stream: IO[bytes], mark: bytes) -> Iterator[bytes]:
+    """The parts behind each mark."""
+    rest: bytes = b""
+    parts: list[bytes] = []
+    first = True
+    while chunk := stream.read(1 << 16):
+        rest += chunk
+        *parts, rest = rest.split(mark)
+        for part in parts:
+            if not first:
+                yield part
+            first = False
+    if not first:
+        yield rest
+
+
+def _read(parts: Sequence[bytes]) -> tuple[Commit, bytes]:
+    own, seconds, *parents = parts[0].decode("ascii").split(" ")
+    raw, _, patch = parts[2].partition(b"\0\0diff --git ")
+    message = parts[1].decode("utf-8", "replace").strip()
+    commit = Commit(own, tuple(p for p in parents if p), int(seconds or 0), message, _changes(raw))
+    return commit, b"diff --git " + patch if patch else b""
+
+
+def is_address(place: str) -> bool:
+    """Whether a place is a remote address (a URL, user@host:path) and not a local path."""
+    return _ADDRESS.match(place) is not None
+
+
+def _plain(address: str) -> str:
+    """An address without user, password and final ".git"."""
+    parts = urlsplit(address) if "://" in address else None
+    if parts is not None and parts.hostname:
+        port = f":{parts.port}" if parts.port else ""
+        address = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+    return address.rstrip("/").removesuffix(".git")
+
+
+def _git_dir(path: Path) -> Path:
+    """Where a working tree (also a linked one) or a bare repository keeps its objects."""
+    dot = path / ".git"
+    if dot.is_file():
+        target = dot.read_text(encoding="utf-8", errors="replace").removeprefix("gitdir:").strip()
+        return (path / target).resolve()
+    return dot if dot.is_dir() else path
+
+
+def open_repository(place: str, *, cache: Path | None = None, name: str = "") -> Repository:
+    """Open a local repository, or clone an address into `cache` (brought up to date when it is there already).
+
+    Raises InputError: no repository, a shallow one, one that cannot be fetched, an address without `cache`.
+    """
+    if is_address(place):
+        if cache is None:
+            raise InputError(f"{_plain(place)}: a cache folder to clone into is needed", field="cache")
+        return Repository(str(_fetched(place, cache)), name or _plain(place))
+    path = Path(place)
+    git_dir = _git_dir(path).resolve()
+    status, out, _ = _run(str(git_dir), "rev-parse", "--is-shallow-repository") if path.is_dir() else (1, b"", "")
+    if status != 0:
+        raise InputError(f"{place}: not a git repository (give its top folder or a bare one)", field="repository")
+    if out.strip() == b"true":
+        raise InputError(
+            f"{place}: a shallow clone has no history to mine; run `git fetch --unshallow` in it", field="repository"
+        )
+    if not name:
+        _, remote, _ = _run(str(git_dir), "config", "--get", "remote.origin.url")
+        folder = git_dir.parent if git_dir.name == ".git" else git_dir
+        name = _plain(remote.decode("utf-8", "replace").strip()) or folder.name.removesuffix(".git")
+    return Repository(str(git_dir), name)
+
+
+def _fetched(address: str, cache: Path) -> Path:
+    slug = re.sub(r"[^\w.-]+", "-", _plain(address).rpartition("/")[2])[:40].strip("-.")
+    target = cache.resolve() / f"{slug}-{hashlib.sha256(address.encode()).hexdigest()[:10]}"
+    if target.is_dir():
+        specs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+        status, _, said = _run(str(target), "fetch", "--quiet", "--prune", address, *specs, protocols=_PROTOCOLS)
+    else:
+        cache.mkdir(parents=True, exist_ok=True)
+        half = Path(tempfile.mkdtemp(prefix=".clone-", dir=cache))
+        arguments = ("clone", "--quiet", "--bare", "--template=", "--", address, str(half))
+        status, _, said = _run("", *arguments, protocols=_PROTOCOLS)
+        if status == 0:
+            half.rename(target)  # so that a clone that broke off is never taken for a whole one
+        else:
+            shutil.rmtree(half, ignore_errors=True)
+    if status != 0:
+        raise InputError(f"{_plain(address)}: cannot be fetched: {said}", field="repository")
+    return target

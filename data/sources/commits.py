@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
+from data.changes import Commit, Lost, Patched
 from data.licence_texts import licence_of
 from data.pairs import Pair, PairLimits, file_pairs
 from data.records import ErrorOrigin, Origin, Record
-from data.repositories import LARGEST, Commit, Contents, Lost, Patched, Repository
+from data.repositories import LARGEST, Contents, Repository
 from data.sources.fixes import (
     THRESHOLD,
     Judged,
@@ -28,12 +29,14 @@ from data.sources.fixes import (
     together,
 )
 
+_TESTING = re.compile(r"test_|(?:setup|teardown)_(?:module|function|class)$")  # tests beside the program
 ENDINGS = frozenset({".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".java"})
 _REPORTED = re.compile(
     r"^(?:[>*|E-]|\s)*(?P<quote>`*)(?P<line>(?:[a-z_]\w*\.)*(?P<type>[A-Z]\w*(?:Error|Exception|Interrupt)): \S[^\n]{0,300}?)"
     r"(?P=quote)\s*$",
     re.MULTILINE,
 )
+_PAIR = PairLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Options:
 
     threshold: float = THRESHOLD
     functions: int = 3
-    pair: PairLimits = PairLimits()
+    pair: PairLimits = _PAIR
     largest: int = LARGEST  # bytes of a file that is read
     batch: int = 64  # commits in a unit of work
 
@@ -182,7 +185,9 @@ def _findings(unit: Unit, patched: Patched, judged: Judged, contents: Contents) 
             skipped.append(missing or gone)
             continue
         found = file_pairs(change.path, before, after, options.pair)
-        pairs += [pair for pair in found.pairs if not pair.prose]
+        pairs += [
+            pair for pair in found.pairs if not pair.prose and not _TESTING.match(pair.function.rpartition(".")[2])
+        ]
         skipped += [*found.reasons, *("only words of messages" for pair in found.pairs if pair.prose)]
     if len(pairs) > options.functions:
         return Findings(commit.id, patched.identity, (), (*skipped, "many functions"))

@@ -34,7 +34,9 @@ _SYMPTOM = _words(
     r"forg[eo]t(?:ten)?", r"accidental(?:ly)?", "instead of", r"exceptions?", r"raise[sd]?", r"edge cases?", "corner cases?",
 )  # fmt: skip
 _RAISED = re.compile(r"\b[A-Z]\w+(?:Error|Exception)\b")
-_LINK = re.compile(r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)[: ]+(?:issue )?(?:[\w./-]*#\d+|GH-?\d+|[A-Z]{2,10}-\d+)\b", re.I)
+_LINK = re.compile(
+    r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)[: ]+(?:issue )?(?:[\w./-]*#\d+|GH-?\d+|[A-Z]{2,10}-\d+)\b", re.I
+)
 _LINKED_URL = re.compile(r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)[: ]+https?://\S+/issues/\d+", re.I)
 _KEY = re.compile(r"\b(?:GH-\d+|(?!UTF-|ISO-|PEP-|RFC-|SHA-|CVE-|CP-|PY-)[A-Z]{2,10}-\d+)\b")
 _PREFIX = re.compile(r"^(?P<kind>[A-Za-z]+)(?:\([^)]*\))?!?:")
@@ -69,7 +71,9 @@ _WISH = _words(
     r"accept(?:s|ed)?", "convenience", r"methods? for", r"provide[sd]?",
 )  # fmt: skip
 _PULL = re.compile(r"\s*\((?:#|gh-)\d+\)\s*$", re.IGNORECASE)
-_TRAILER = re.compile(r"^(?:[A-Z][\w-]+-by:|Co-authored|Change-Id:|git-svn-id:|\(cherry picked from|This reverts commit).*$", re.M)
+_TRAILER = re.compile(
+    r"^(?:[A-Z][\w-]+-by:|Co-authored|Change-Id:|git-svn-id:|\(cherry picked from|This reverts commit).*$", re.M
+)
 _REVERT = re.compile(r'^(?:Revert|Back out|Reverted)\b[: ]*(?:"(?P<title>.*)"|.*)', re.IGNORECASE)
 _REVERTED = re.compile(r"\breverts? (?:commit )?(?P<id>[0-9a-f]{7,40})\b", re.IGNORECASE)
 _TEST_NAME = re.compile(r"(?:[._-](?:test|spec)\.[cm]?[jt]sx?|Tests?\.java|IT\.java)$")

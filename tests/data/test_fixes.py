@@ -18,7 +18,11 @@ from data.sources.fixes import judge_message, judge_paths, judge_size, of_tests,
         ("Handle empty lists\n\nCloses #7", 2, "link 'Closes #7'"),
         ("Handle empty lists\n\nThis crashed before. Fixes GH-7", 3, "body says 'crashed'"),
         ("Fix the cache, see PROJ-12", 2.5, "issue 'PROJ-12'"),
-        ("Keep the order\n\nResolves https://example.org/x/issues/3", 1, "link 'Resolves https://example.org/x/issues/3'"),
+        (
+            "Keep the order\n\nResolves https://example.org/x/issues/3",
+            1,
+            "link 'Resolves https://example.org/x/issues/3'",
+        ),
         ("Work on the parser", 0, ""),
     ],
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from data.pairs import PairLimits, file_pairs, outline, outlines, text_pairs
+from data.outlines import outline, outlines
+from data.pairs import PairLimits, file_pairs, text_pairs
 from repair.languages import functions
 from repair.sources import Source
 from repair.windows import context_lines

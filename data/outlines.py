@@ -133,7 +133,7 @@ def outlines(before: str, after: str, name: str) -> tuple[tuple[Piece, ...], tup
 
 
 def changed_functions(old: Sequence[Piece], new: Sequence[Piece], most: int) -> list[tuple[Piece, Piece]]:
-    """The same functions of both sides that differ: the largest ones of at most `most` lines, none inside of another."""
+    """The same functions of both sides that differ: the largest of at most `most` lines, none inside of another."""
     counts = [Counter(piece.key[0] for piece in side) for side in (old, new)]
     later = {piece.key: piece for piece in new}
     chosen: list[tuple[Piece, Piece]] = []

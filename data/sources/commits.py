@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-from data.changes import Commit, Lost, Patched
+from data.changes import Change, Commit, Lost, Patched
 from data.licence_texts import licence_of
 from data.pairs import Pair, PairLimits, file_pairs
 from data.records import ErrorOrigin, Origin, Record
@@ -32,8 +32,8 @@ from data.sources.fixes import (
 _TESTING = re.compile(r"test_|(?:setup|teardown)_(?:module|function|class)$")  # tests beside the program
 ENDINGS = frozenset({".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".java"})
 _REPORTED = re.compile(
-    r"^(?:[>*|E-]|\s)*(?P<quote>`*)(?P<line>(?:[a-z_]\w*\.)*(?P<type>[A-Z]\w*(?:Error|Exception|Interrupt)): \S[^\n]{0,300}?)"
-    r"(?P=quote)\s*$",
+    r"^(?:[>*|E-]|\s)*(?P<quote>`*)"
+    r"(?P<line>(?:[a-z_]\w*\.)*(?P<type>[A-Z]\w*(?:Error|Exception|Interrupt)): \S[^\n]{0,300}?)(?P=quote)\s*$",
     re.MULTILINE,
 )
 _PAIR = PairLimits()
@@ -178,21 +178,36 @@ def _findings(unit: Unit, patched: Patched, judged: Judged, contents: Contents) 
     pairs: list[Pair] = []
     skipped: list[str] = []
     for change in commit.changes:
-        if change.reason or not program(change.path) or (change.old, change.new) not in patched.hunks:
+        if change.reason or change.old == change.new or not program(change.path):
             continue
-        (before, missing), (after, gone) = contents.read(change.old), contents.read(change.new)
-        if missing or gone:
-            skipped.append(missing or gone)
-            continue
-        found = file_pairs(change.path, before, after, options.pair)
-        pairs += [
-            pair for pair in found.pairs if not pair.prose and not _TESTING.match(pair.function.rpartition(".")[2])
-        ]
-        skipped += [*found.reasons, *("only words of messages" for pair in found.pairs if pair.prose)]
+        if (change.old, change.new) in patched.hunks:
+            own, reasons = _file(change, contents, options)
+            pairs += own
+            skipped += reasons
+        else:
+            skipped.append("binary or huge")
     if len(pairs) > options.functions:
         return Findings(commit.id, patched.identity, (), (*skipped, "many functions"))
     records = tuple(_record(unit, commit, pair, whole.reasons) for pair in pairs)
     return Findings(commit.id, patched.identity, records, tuple(skipped))
+
+
+def _file(change: Change, contents: Contents, options: Options) -> tuple[list[Pair], list[str]]:
+    """The pairs of one changed file, and why other functions of it gave none."""
+    (before, missing), (after, gone) = contents.read(change.old), contents.read(change.new)
+    if missing or gone:
+        return [], [missing or gone]
+    found = file_pairs(change.path, before, after, options.pair)
+    kept: list[Pair] = []
+    reasons = list(found.reasons)
+    for pair in found.pairs:
+        if pair.prose:
+            reasons.append("only words of messages")
+        elif _TESTING.match(pair.function.rpartition(".")[2]):
+            reasons.append("a test")
+        else:
+            kept.append(pair)
+    return kept, reasons
 
 
 def _date(seconds: int) -> str:

@@ -21,8 +21,8 @@ ENVIRONMENT = {
     "GIT_AUTHOR_DATE": "2020-01-02T03:04:05+02:00",
 }  # fmt: skip
 MIT = (
-    "MIT License\n\nPermission is hereby granted, free of charge, to any person ...\nThe above copyright notice and this\n"
-    "permission notice shall be included ...\n"
+    "MIT License\n\nPermission is hereby granted, free of charge, to any person ...\n"
+    "The above copyright notice and this\npermission notice shall be included ...\n"
 )
 CODE = """import os
 
@@ -184,6 +184,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(history: History) -> Non
         "latin.py": text.encode() + b"# \xe9\n",
         "windows.py": text.replace("\n", "\r\n"),
         "big.py": text + "# " + "x" * 1_100_000,
+        "huge.py": text + "# " + "x" * 3_000_000,  # git is told not to compare these
     }
     history.commit("Work", odd)
     for name in odd:
@@ -196,7 +197,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(history: History) -> Non
     records, tally = history.mine()
     assert [one.path for one in records] == ["windows.py"]
     assert all("\r" not in one.buggy + one.fixed for one in records)
-    assert tally.skipped["not utf-8"] == tally.skipped["too large"] == 1
+    assert tally.skipped["not utf-8"] == tally.skipped["binary or huge"] == tally.skipped["too large"] == 1
     assert tally.skipped["submodule"] == 2
 
 

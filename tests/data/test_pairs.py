@@ -59,7 +59,8 @@ def test_a_changed_method_comes_with_its_place_and_context() -> None:
     ("path", "text"),
     [
         ("a.py", MODULE),
-        ("a.js", "class A { go(x) { return x } }\nconst f = (a) => { return a }\nexport function g() { }\nx.y = function () {}\n"),
+        ("a.js",
+        "class A { go(x) { return x } }\nconst f = a => { return a }\nexport function g() { }\ny = function () {}\n"),
         ("a.ts", "export class A<T> {\n  go(x: T): T { return x }\n}\nfunction f(a?: number) { return a }\n"),
         ("a.java", "class A {\n  A() { }\n  int go(int x) { return x; }\n  Runnable r = () -> { };\n}\n"),
     ],

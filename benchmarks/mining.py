@@ -21,10 +21,11 @@ from pathlib import Path
 
 from pydriller import Commit, ModifiedFile, Repository
 
+from data.changes import Patched
 from data.filters import FileLimits, decode
-from data.pairs import changed_functions, outlines
-from data.repositories import Patched, open_repository
+from data.outlines import changed_functions, outlines
 from data.repositories import Repository as Ours
+from data.repositories import open_repository
 from data.sources.commits import ENDINGS, Options, Tally, Unit, candidates, work
 from repair.sources import language_of
 

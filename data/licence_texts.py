@@ -22,7 +22,8 @@ _WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("BSD-2-Clause", ("redistribution and use in source and binary forms",)),
     ("CC0-1.0", ("cc0 1.0 universal",)),
     ("Unlicense", ("this is free and unencumbered software released into the public domain",)),
-    ("MIT-0", ("permission is hereby granted, free of charge", "to permit persons to whom the software is furnished to do so.")),
+    ("MIT-0", ("permission is hereby granted, free of charge",
+     "to permit persons to whom the software is furnished to do so.")),
     ("MIT", ("permission is hereby granted, free of charge", "the above copyright notice and this permission notice")),
 
     ("ISC", ("permission to use, copy, modify, and", "distribute this software for any purpose with or without fee")),

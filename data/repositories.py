@@ -14,18 +14,17 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 from urllib.parse import urlsplit
 
+from data.changes import Commit, Lost, Patched, parse_commit, parse_patch, split
 from repair.errors import InputError
 
 LARGEST = 1_000_000  # bytes of a blob that is read
-REGULAR = frozenset({"100644", "100755", "100664"})
-_KINDS = {"160000": "submodule", "120000": "symlink"}
 _PROTOCOLS = "file:git:http:https:ssh"  # not ext::, which runs commands
 _OPTIONS = (
     "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.bigFileThreshold=2m", "safe.directory=*",
@@ -34,68 +33,7 @@ _OPTIONS = (
 _DIFF = ("-r", "--root", "--always", "-z", "--raw", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8")
 _REFS = ("--branches", "--tags", "--remotes")  # neither stash nor notes nor the heads of pull requests
 _ADDRESS = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)", re.IGNORECASE)
-_HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
-_INDEX = re.compile(rb"^index ([0-9a-f]{40,64})\.\.([0-9a-f]{40,64})", re.MULTILINE)
 _NOTICE = re.compile(r"(?:licen[cs]e|copying|unlicense)(?:[.-][\w.-]+)?", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One file of a commit against its first parent. `status` is git's letter: A, C, D, M, R, T."""
-
-    status: str
-    old_path: str
-    path: str
-    old_mode: str
-    mode: str
-    old: str  # object ids
-    new: str
-
-    @property
-    def reason(self) -> str:
-        """Why it is no change of a regular file, "" when it is one."""
-        for mode in (self.old_mode, self.mode):
-            if mode in _KINDS:
-                return _KINDS[mode]
-        return "" if {self.old_mode, self.mode} <= REGULAR else "added or deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit without its contents. `authored` counts seconds since 1970."""
-
-    id: str
-    parents: tuple[str, ...]
-    authored: int
-    message: str
-    changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Hunk:
-    """Lines that differ: `first` and `count` of the old side, then of the new one."""
-
-    first: int
-    count: int
-    new_first: int
-    new_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Patched:
-    """A commit with the hunks of its text changes, by (old, new) object ids."""
-
-    commit: Commit
-    hunks: Mapping[tuple[str, str], tuple[Hunk, ...]]
-    identity: str  # equal for cherry-picked copies: blanks and line numbers do not count
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A commit that git could not read."""
-
-    id: str
-    reason: str
 
 
 def _environment(protocols: str) -> dict[str, str]:
@@ -191,36 +129,6 @@ class Contents:
         return content[:-1], ""
 
 
-def _changes(raw: bytes) -> tuple[Change, ...]:
-    """The entries of `--raw -z`."""
-    words = iter(raw.split(b"\0"))
-    found: list[Change] = []
-    for word in words:
-        if not word.lstrip(b"\n").startswith(b":"):
-            continue
-        old_mode, mode, old, new, status = word.lstrip(b"\n:").decode("ascii").split(" ")
-        path = next(words).decode("utf-8", "replace")
-        renamed = next(words).decode("utf-8", "replace") if status[0] in "RC" else path
-        found.append(Change(status[0], path, renamed, old_mode, mode, old, new))
-    return tuple(found)
-
-
-def _patched(commit: Commit, patch: bytes) -> Patched:
-    hunks: dict[tuple[str, str], tuple[Hunk, ...]] = {}
-    digest = hashlib.sha256()
-    for section in re.split(rb"^diff --git ", patch, flags=re.MULTILINE)[1:]:
-        head, at, body = section.partition(b"\n@@ ")
-        index = _INDEX.search(head)
-        if not at or index is None:
-            continue
-        body = b"@@ " + body
-        numbers = [tuple(int(n or b"1") for n in found.groups()) for found in _HUNK.finditer(body)]
-        hunks[index[1].decode(), index[2].decode()] = tuple(Hunk(*n) for n in numbers)
-        lines = (line for line in body.split(b"\n") if line[:1] in (b"+", b"-"))
-        digest.update(b"\n".join(b"".join(line.split()) for line in lines) + b"\0")
-    return Patched(commit, hunks, digest.hexdigest()[:24])
-
-
 @dataclass(frozen=True, slots=True)
 class Repository:
     """An opened repository. `name` is its address, or its folder's name where it has none."""
@@ -261,7 +169,7 @@ class Repository:
         """Each commit with its changes of files with these endings (".py"), renames followed, and their hunks."""
         globs = [f"*{ending}" for ending in sorted(endings)]
         for own, section in self._sections(ids, ("-p", "-U0", "-M", "--full-index"), globs):
-            yield Lost(own, "missing or corrupt object") if section is None else _patched(*section)
+            yield Lost(own, "missing or corrupt object") if section is None else parse_patch(*section)
 
     def contents(self, largest: int = LARGEST) -> Contents:
         """A reader of blobs of at most `largest` bytes."""
@@ -307,40 +215,16 @@ class Repository:
         assert process.stdout is not None
         try:
             pending: list[bytes] = []
-            for part in _split(process.stdout, mark.encode()):
+            for part in split(process.stdout, mark.encode()):
                 pending.append(part)
                 if len(pending) == 4:  # the next head has begun, so this commit is complete
-                    yield _read(pending[:3])
+                    yield parse_commit(pending[:3])
                     pending = pending[3:]
             if process.wait() == 0 and len(pending) == 3:
-                yield _read(pending)
+                yield parse_commit(pending)
         finally:
             process.kill()
             process.communicate()
-
-
-def _split(stream: IO[bytes], mark: bytes) -> Iterator[bytes]:
-    """The parts behind each mark."""
-    rest: bytes = b""
-    parts: list[bytes] = []
-    first = True
-    while chunk := stream.read(1 << 16):
-        rest += chunk
-        *parts, rest = rest.split(mark)
-        for part in parts:
-            if not first:
-                yield part
-            first = False
-    if not first:
-        yield rest
-
-
-def _read(parts: Sequence[bytes]) -> tuple[Commit, bytes]:
-    own, seconds, *parents = parts[0].decode("ascii").split(" ")
-    raw, _, patch = parts[2].partition(b"\0\0diff --git ")
-    message = parts[1].decode("utf-8", "replace").strip()
-    commit = Commit(own, tuple(p for p in parents if p), int(seconds or 0), message, _changes(raw))
-    return commit, b"diff --git " + patch if patch else b""
 
 
 def is_address(place: str) -> bool:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
-from typing import IO
 
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
@@ -29,7 +28,7 @@ _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """Bytes: of one file that is read, of everything that an archive may unpack to; and how many entries it may have."""
+    """Bytes of one file that is read and of everything that an archive unpacks to; how many entries it may have."""
 
     file: int = 1_000_000
     whole: int = 500_000_000
@@ -74,7 +73,7 @@ def read_name(path: Path) -> Archive:
 class _Capped(io.RawIOBase):
     """A stream that fails once more than `most` bytes came out of it."""
 
-    def __init__(self, inner: IO[bytes], most: int) -> None:
+    def __init__(self, inner: gzip.GzipFile, most: int) -> None:
         self._inner = inner
         self._left = most
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
+from data.changes import Change, Commit, Lost, Patched
 from data.licence_texts import licence_of
 from data.pairs import Pair, PairLimits, file_pairs
 from data.records import ErrorOrigin, Origin, Record
-from data.repositories import LARGEST, Commit, Contents, Lost, Patched, Repository
+from data.repositories import LARGEST, Contents, Repository
 from data.sources.fixes import (
     THRESHOLD,
     Judged,
@@ -28,12 +29,14 @@ from data.sources.fixes import (
     together,
 )
 
+_TESTING = re.compile(r"test_|(?:setup|teardown)_(?:module|function|class)$")  # tests beside the program
 ENDINGS = frozenset({".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".java"})
 _REPORTED = re.compile(
-    r"^(?:[>*|E-]|\s)*(?P<quote>`*)(?P<line>(?:[a-z_]\w*\.)*(?P<type>[A-Z]\w*(?:Error|Exception|Interrupt)): \S[^\n]{0,300}?)"
-    r"(?P=quote)\s*$",
+    r"^(?:[>*|E-]|\s)*(?P<quote>`*)"
+    r"(?P<line>(?:[a-z_]\w*\.)*(?P<type>[A-Z]\w*(?:Error|Exception|Interrupt)): \S[^\n]{0,300}?)(?P=quote)\s*$",
     re.MULTILINE,
 )
+_PAIR = PairLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Options:
 
     threshold: float = THRESHOLD
     functions: int = 3
-    pair: PairLimits = PairLimits()
+    pair: PairLimits = _PAIR
     largest: int = LARGEST  # bytes of a file that is read
     batch: int = 64  # commits in a unit of work
 
@@ -175,19 +178,36 @@ def _findings(unit: Unit, patched: Patched, judged: Judged, contents: Contents) 
     pairs: list[Pair] = []
     skipped: list[str] = []
     for change in commit.changes:
-        if change.reason or not program(change.path) or (change.old, change.new) not in patched.hunks:
+        if change.reason or change.old == change.new or not program(change.path):
             continue
-        (before, missing), (after, gone) = contents.read(change.old), contents.read(change.new)
-        if missing or gone:
-            skipped.append(missing or gone)
-            continue
-        found = file_pairs(change.path, before, after, options.pair)
-        pairs += [pair for pair in found.pairs if not pair.prose]
-        skipped += [*found.reasons, *("only words of messages" for pair in found.pairs if pair.prose)]
+        if (change.old, change.new) in patched.hunks:
+            own, reasons = _file(change, contents, options)
+            pairs += own
+            skipped += reasons
+        else:
+            skipped.append("binary or huge")
     if len(pairs) > options.functions:
         return Findings(commit.id, patched.identity, (), (*skipped, "many functions"))
     records = tuple(_record(unit, commit, pair, whole.reasons) for pair in pairs)
     return Findings(commit.id, patched.identity, records, tuple(skipped))
+
+
+def _file(change: Change, contents: Contents, options: Options) -> tuple[list[Pair], list[str]]:
+    """The pairs of one changed file, and why other functions of it gave none."""
+    (before, missing), (after, gone) = contents.read(change.old), contents.read(change.new)
+    if missing or gone:
+        return [], [missing or gone]
+    found = file_pairs(change.path, before, after, options.pair)
+    kept: list[Pair] = []
+    reasons = list(found.reasons)
+    for pair in found.pairs:
+        if pair.prose:
+            reasons.append("only words of messages")
+        elif _TESTING.match(pair.function.rpartition(".")[2]):
+            reasons.append("a test")
+        else:
+            kept.append(pair)
+    return kept, reasons
 
 
 def _date(seconds: int) -> str:

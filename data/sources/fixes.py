@@ -22,54 +22,63 @@ def _words(*parts: str) -> re.Pattern[str]:
 
 
 _FIX = _words(
-    r"fix(?:e[sd]|ing)?", r"bug(?:s|gy|fix(?:e[sd])?)?", r"hotfix", r"regress(?:ion|ions|ed)", r"crash(?:es|ed|ing)?",
-    "segfaults?", r"dead-?locks?", "race conditions?", r"infinite (?:loop|recursion)", r"off[- ]by[- ]one",
-    r"incorrect(?:ly)?", r"wrong(?:ly)?", r"faulty?", r"broken", r"leak(?:s|ed|ing)?", r"hang(?:s|ing)?", r"CVE-\d+-\d+",
-    r"corrupt(?:s|ed|ion)?", r"overflows?", r"erroneous(?:ly)?", r"vulnerabilit(?:y|ies)", "null pointer", "NPE",
+    r"fix(?:e[sd]|ing)?", r"bug(?:s|gy|fix(?:e[sd])?)?", r"hotfix", r"regress(?:ion|ions|ed)",
+    r"crash(?:es|ed|ing)?", "segfaults?", r"dead-?locks?", "race conditions?", r"infinite (?:loop|recursion)",
+    r"off[- ]by[- ]one", r"incorrect(?:ly)?", r"wrong(?:ly)?", r"faulty?", r"broken", r"leak(?:s|ed|ing)?",
+    r"hang(?:s|ing)?", r"CVE-\d+-\d+", r"corrupt(?:s|ed|ion)?", r"overflows?", r"erroneous(?:ly)?",
+    r"vulnerabilit(?:y|ies)", "null pointer", "NPE",
 )  # fmt: skip
 _SYMPTOM = _words(
     "errors?", r"fail(?:s|ed|ing|ures?)?", "invalid", "missing", r"prevent(?:s|ed)?", r"avoid(?:s|ed)?",
-    r"handl(?:e|es|ed|ing)", "properly", r"correct(?:s|ed|ly)?", "undefined", "unexpected(?:ly)?", r"problems?", r"issues?",
-    "traceback", r"ensure(?:s|d)?", r"don'?t", r"do not", r"does not", r"doesn'?t", r"should(?: not|n'?t)?", "mistakes?",
-    r"forg[eo]t(?:ten)?", r"accidental(?:ly)?", "instead of", r"exceptions?", r"raise[sd]?", r"edge cases?", "corner cases?",
+    r"handl(?:e|es|ed|ing)", "properly", r"correct(?:s|ed|ly)?", "undefined", "unexpected(?:ly)?", r"problems?",
+    r"issues?", "traceback", r"ensure(?:s|d)?", r"don'?t", r"do not", r"does not", r"doesn'?t",
+    r"should(?: not|n'?t)?", "mistakes?", r"forg[eo]t(?:ten)?", r"accidental(?:ly)?", "instead of", r"exceptions?",
+    r"raise[sd]?", r"edge cases?", "corner cases?",
 )  # fmt: skip
 _RAISED = re.compile(r"\b[A-Z]\w+(?:Error|Exception)\b")
-_LINK = re.compile(r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)[: ]+(?:issue )?(?:[\w./-]*#\d+|GH-?\d+|[A-Z]{2,10}-\d+)\b", re.I)
+_LINK = re.compile(
+    r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)[: ]+(?:issue )?(?:[\w./-]*#\d+|GH-?\d+|[A-Z]{2,10}-\d+)\b", re.I
+)
 _LINKED_URL = re.compile(r"\b(?:fix(?:e[sd])?|close[sd]?|resolve[sd]?)[: ]+https?://\S+/issues/\d+", re.I)
 _KEY = re.compile(r"\b(?:GH-\d+|(?!UTF-|ISO-|PEP-|RFC-|SHA-|CVE-|CP-|PY-)[A-Z]{2,10}-\d+)\b")
 _PREFIX = re.compile(r"^(?P<kind>[A-Za-z]+)(?:\([^)]*\))?!?:")
 _FIX_KINDS = frozenset({"fix", "bug", "bugfix", "hotfix"})
 _OTHER_KINDS = frozenset({
-    "feat", "feature", "doc", "docs", "style", "refactor", "test", "tests", "tst", "chore", "ci", "build", "perf", "maint",
-    "mnt", "enh", "sty", "rel", "dep", "deps", "typ", "release", "bld", "dev", "ref", "lint", "api",
+    "feat", "feature", "doc", "docs", "style", "refactor", "test", "tests", "tst", "chore", "ci", "build", "perf",
+    "maint", "mnt", "enh", "sty", "rel", "dep", "deps", "typ", "release", "bld", "dev", "ref", "lint", "api",
 })  # fmt: skip
 _NO_FAULT = _words(
     r"typos?", r"spell(?:ing|ed)?", "grammar", "wording", r"docs?", r"docstrings?", r"documentations?", "readme",
-    r"comments?", r"lint(?:er|ing|s)?", "flake8", "pyflakes", "pylint", "eslint", "mypy", "pyright", r"typ(?:e|ing) hints?",
-    "typing", r"annotat\w+", r"type[- ]check\w*", r"pep-?\s?0?8", "pep-?257", "whitespaces?", r"indent\w*", r"formatt?ing",
-    "reformat(?:ted)?", "black", "isort", "ruff", "prettier", "style", "styling", "coding style", "merge[sd]?", r"bump(?:s|ed)?",
-    "release", "change-?log", "changes entry", r"travis(?:-?ci)?", "appveyor", "ci", r"github actions?", "workflows?", "tox",
-    "coverage", r"doc-?tests?", r"examples?", "tutorials?", r"refactor\w*", r"rename[sd]?", r"clean(?:ed|ing)?[- ]?ups?",
-    "tidy", "tidied", r"simplif\w+", r"deprecat\w+", "copyright", "licen[cs]e", r"unused", r"error messages?", "messages?",
-    r"warnings?", r"revert(?:s|ed)?", r"backward[s]? compat\w*", r"python ?[23](?:\.\d+)?", r"py[23]k?", "sphinx", "pep ?\\d+",
-    r"cosmetic\w*", r"nit(?:s|pick\w*)?", r"benchmarks?", r"optimi[sz]\w+", r"performance", r"speed\w*", r"faster", "wip",
-    r"links?", "version", "versions", "todos?", "fixme", "mirror", "rst", "logo", "website", "urls? in",
+    r"comments?", r"lint(?:er|ing|s)?", "flake8", "pyflakes", "pylint", "eslint", "mypy", "pyright",
+    r"typ(?:e|ing) hints?", "typing", r"annotat\w+", r"type[- ]check\w*", r"pep-?\s?0?8", "pep-?257",
+    "whitespaces?", r"indent\w*", r"formatt?ing", "reformat(?:ted)?", "black", "isort", "ruff", "prettier", "style",
+    "styling", "coding style", "merge[sd]?", r"bump(?:s|ed)?", "release", "change-?log", "changes entry",
+    r"travis(?:-?ci)?", "appveyor", "ci", r"github actions?", "workflows?", "tox", "coverage", r"doc-?tests?",
+    r"examples?", "tutorials?", r"refactor\w*", r"rename[sd]?", r"clean(?:ed|ing)?[- ]?ups?", "tidy", "tidied",
+    r"simplif\w+", r"deprecat\w+", "copyright", "licen[cs]e", r"unused", r"error messages?", "messages?",
+    r"warnings?", r"revert(?:s|ed)?", r"backward[s]? compat\w*", r"python ?[23](?:\.\d+)?", r"py[23]k?",
+    "pep ?\\d+", r"cosmetic\w*", r"nit(?:s|pick\w*)?", r"benchmarks?", r"optimi[sz]\w+", r"performance",
+    r"speed\w*", r"faster", "wip", r"links?", "version", "versions", "todos?", "fixme", "mirror", "logo",
+    "website", "urls? in",
 )  # fmt: skip
 _TESTS = _words(
-    r"fix(?:e[sd]|ing)?(?: up)?(?: \w+){0,3} (?:unit ?)?tests?(?! ?case)", r"^(?:add|update|improve)\w*(?: \w+){0,3} tests?",
-    r"tests? fix(?:e[sd])?", r"(?:broken|failing) (?:\w+ )?tests?",
+    r"fix(?:e[sd]|ing)?(?: up)?(?: \w+){0,3} (?:unit ?)?tests?(?! ?case)",
+    r"^(?:add|update|improve)\w*(?: \w+){0,3} tests?", r"tests? fix(?:e[sd])?",
+    r"(?:broken|failing) (?:\w+ )?tests?",
 )  # fmt: skip
 _NEW = re.compile(
-    r"^(?:\W|\[.*?\])*(?:add(?:s|ed|ing)?|implement\w*|introduc\w+|support\w*|new|improv\w+|enhanc\w+|updat\w+|upgrad\w+|mov\w+|"
-    r"extend\w*|creat\w+|first|initial|start\w*|merg\w+|switch\w*|replac\w+|rewr\w+|port\w*|migrat\w+|expos\w+)\b",
+    r"^(?:\W|\[.*?\])*(?:add(?:s|ed|ing)?|implement\w*|introduc\w+|support\w*|new|improv\w+|enhanc\w+|updat\w+|"
+    r"upgrad\w+|mov\w+|extend\w*|creat\w+|first|initial|start\w*|merg\w+|switch\w*|replac\w+|rewr\w+|port\w*|migrat\w+|expos\w+)\b",
     re.IGNORECASE,
 )
 _WISH = _words(
-    r"supports?", "supported", r"allow(?:s|ed|ing)?", r"features?", r"optional(?:ly)?", r"options?", r"use[sd]?", r"enable[sd]?",
-    r"accept(?:s|ed)?", "convenience", r"methods? for", r"provide[sd]?",
+    r"supports?", "supported", r"allow(?:s|ed|ing)?", r"features?", r"optional(?:ly)?", r"options?", r"use[sd]?",
+    r"enable[sd]?", r"accept(?:s|ed)?", "convenience", r"methods? for", r"provide[sd]?",
 )  # fmt: skip
 _PULL = re.compile(r"\s*\((?:#|gh-)\d+\)\s*$", re.IGNORECASE)
-_TRAILER = re.compile(r"^(?:[A-Z][\w-]+-by:|Co-authored|Change-Id:|git-svn-id:|\(cherry picked from|This reverts commit).*$", re.M)
+_TRAILER = re.compile(
+    r"^(?:[A-Z][\w-]+-by:|Co-authored|Change-Id:|git-svn-id:|\(cherry picked from|This reverts commit).*$", re.M
+)
 _REVERT = re.compile(r'^(?:Revert|Back out|Reverted)\b[: ]*(?:"(?P<title>.*)"|.*)', re.IGNORECASE)
 _REVERTED = re.compile(r"\breverts? (?:commit )?(?P<id>[0-9a-f]{7,40})\b", re.IGNORECASE)
 _TEST_NAME = re.compile(r"(?:[._-](?:test|spec)\.[cm]?[jt]sx?|Tests?\.java|IT\.java)$")

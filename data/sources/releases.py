@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from data.pairs import PairLimits, file_pairs
@@ -18,6 +19,7 @@ from data.sources.fixes import program
 from repair.errors import InputError
 
 LEVELS = {"patch": 2, "minor": 1}  # how many leading numbers of the version must be equal
+_PAIR, _ARCHIVE = replace(PairLimits(), functions=8), ArchiveLimits()  # fixes add up in a release
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class ReleaseOptions:
     """`level` "patch" compares 1.2.3 with 1.2.4 only, "minor" also 1.2.3 with 1.3.0."""
 
     level: str = "patch"
-    pair: PairLimits = field(default_factory=lambda: replace(PairLimits(), functions=8))  # fixes add up in a release
-    archive: ArchiveLimits = ArchiveLimits()
+    pair: PairLimits = _PAIR
+    archive: ArchiveLimits = _ARCHIVE
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
@@ -67,13 +69,15 @@ def archives(folder: Path, tally: ReleaseTally) -> tuple[Archive, ...]:
 def consecutive(found: Sequence[Archive], level: str) -> Iterator[tuple[Archive, Archive]]:
     """Neighbours of one package that differ in their last numbers only."""
     same = LEVELS[level]
-    for old, new in zip(found, found[1:], strict=False):
-        first, second = (old.version.release + (0, 0))[:same], (new.version.release + (0, 0))[:same]
+    for old, new in pairwise(found):
+        first, second = (*old.version.release, 0, 0)[:same], (*new.version.release, 0, 0)[:same]
         if old.name == new.name and old.version.epoch == new.version.epoch and first == second:
             yield old, new
 
 
-def _compared(old: Archive, new: Archive, sides: tuple[Release, Release], options: ReleaseOptions) -> Iterator[Record | str]:
+def _compared(
+    old: Archive, new: Archive, sides: tuple[Release, Release], options: ReleaseOptions
+) -> Iterator[Record | str]:
     """The records of two neighbours, and the reasons for what is left out."""
     before, after = sides
     for path in sorted(before.files.keys() & after.files.keys()):

@@ -18,7 +18,11 @@ from data.sources.fixes import judge_message, judge_paths, judge_size, of_tests,
         ("Handle empty lists\n\nCloses #7", 2, "link 'Closes #7'"),
         ("Handle empty lists\n\nThis crashed before. Fixes GH-7", 3, "body says 'crashed'"),
         ("Fix the cache, see PROJ-12", 2.5, "issue 'PROJ-12'"),
-        ("Keep the order\n\nResolves https://example.org/x/issues/3", 1, "link 'Resolves https://example.org/x/issues/3'"),
+        (
+            "Keep the order\n\nResolves https://example.org/x/issues/3",
+            1,
+            "link 'Resolves https://example.org/x/issues/3'",
+        ),
         ("Work on the parser", 0, ""),
     ],
 )
@@ -31,9 +35,11 @@ def test_words_and_links_count(message: str, score: float, reason: str) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        "Fix typo in error", "Fix docs build", "fix flake8 errors", "Fix tests on Windows", "Fix failing test", "Fix CI",
+        "Fix typo in error", "Fix docs build", "fix flake8 errors", "Fix tests on Windows", "Fix failing test",
+        "Fix CI",
         "docs: fix broken thing", "chore(deps): fix lock", "DOC: fix wrong formula", "Fix formatting", "Merge fix of x",
-        "Bump version, fix pin", "Fix changelog", "Refactor to fix cycle", "Add a fix-all command", "Fix deprecation warnings",
+        "Bump version, fix pin", "Fix changelog", "Refactor to fix cycle", "Add a fix-all command",
+        "Fix deprecation warnings",
         "Rename the wrong name", "Allow missing keys", "Fix mypy errors", "fix indentation", "Fix spelling of receive",
     ],
 )  # fmt: skip
@@ -66,9 +72,10 @@ def test_paths_must_hold_a_program_and_few_of_it() -> None:
 @pytest.mark.parametrize(
     ("path", "is_test", "is_program"),
     [
-        ("src/a.py", False, True), ("pkg/tests/test_a.py", True, False), ("a.spec.ts", True, False), ("x/FooTest.java", True, False),
-        ("__tests__/a.js", True, False), ("pkg/testsuite/a.py", True, False), ("setup.py", False, False), ("a.min.js", False, False),
-        ("pkg/_vendor/six.py", False, False), ("tools/a.py", False, False), ("pkg/tools/a.py", False, True), ("a.md", False, False),
+        ("src/a.py", False, True), ("pkg/tests/test_a.py", True, False), ("a.spec.ts", True, False),
+        ("x/FooTest.java", True, False), ("__tests__/a.js", True, False), ("pkg/testsuite/a.py", True, False),
+        ("setup.py", False, False), ("a.min.js", False, False), ("pkg/_vendor/six.py", False, False),
+        ("tools/a.py", False, False), ("pkg/tools/a.py", False, True), ("a.md", False, False),
         ("types/a.d.ts", False, False), ("contest.py", False, True),
     ],
 )  # fmt: skip

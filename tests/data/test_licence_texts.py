@@ -20,8 +20,8 @@ BSD = "Redistribution and use in source and binary\nforms, with or without modif
         (f"{BSD} Neither the name ... may be used to endorse or\n  promote products ...", "BSD-3-Clause", True),
         ("GNU GENERAL PUBLIC LICENSE\n  Version 3, 29 June 2007", "GPL-3.0-only", False),
         ("Mozilla Public License Version 2.0", "MPL-2.0", False),
-        ("Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is hereby "
-         "granted, provided that the above copyright notice and", "ISC", True),
+        ("Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee is "
+         "hereby granted, provided that the above copyright notice and", "ISC", True),
         ("All rights reserved.", "", False),
         ("", "", False),
     ],

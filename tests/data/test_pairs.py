@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from data.pairs import PairLimits, file_pairs, outline, outlines, text_pairs
+from data.outlines import outline, outlines
+from data.pairs import PairLimits, file_pairs, text_pairs
 from repair.languages import functions
 from repair.sources import Source
 from repair.windows import context_lines
@@ -58,7 +59,8 @@ def test_a_changed_method_comes_with_its_place_and_context() -> None:
     ("path", "text"),
     [
         ("a.py", MODULE),
-        ("a.js", "class A { go(x) { return x } }\nconst f = (a) => { return a }\nexport function g() { }\nx.y = function () {}\n"),
+        ("a.js",
+        "class A { go(x) { return x } }\nconst f = a => { return a }\nexport function g() { }\ny = function () {}\n"),
         ("a.ts", "export class A<T> {\n  go(x: T): T { return x }\n}\nfunction f(a?: number) { return a }\n"),
         ("a.java", "class A {\n  A() { }\n  int go(int x) { return x; }\n  Runnable r = () -> { };\n}\n"),
     ],

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data.repositories import Change, Commit, Hunk, Lost, Patched, Repository, is_address, open_repository
+from data.changes import Change, Commit, Hunk, Lost, Patched
+from data.repositories import Repository, is_address, open_repository
 from repair.errors import InputError
 
 ENVIRONMENT = {
@@ -110,7 +111,9 @@ def test_copies_of_a_patch_have_one_identity(folder: Path) -> None:
     fixed = commit(folder, "fix", a_DOT_py="a\nB\nc\n")
     other = commit(folder, "more", a_DOT_py="a\nB\nC\n")
     repository = open_repository(str(folder))
-    identities = [one.identity for one in repository.patches((picked, fixed, other), {".py"}) if isinstance(one, Patched)]
+    identities = [
+        one.identity for one in repository.patches((picked, fixed, other), {".py"}) if isinstance(one, Patched)
+    ]
     assert identities[0] == identities[1] != identities[2]
 
 

@@ -1,0 +1,193 @@
+"""Difference of two syntax trees: the smallest pairs of subtrees, or runs of siblings, that are not alike.
+
+Owns which children count (comments, brackets and commas do not), when two subtrees are equal and how children
+are aligned. Must not know bug classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from repair.languages import Language, Node, Tree
+
+_MARKS = frozenset({",", "(", ")", "[", "]", "{", "}", ";", ":"})
+_WRAP_DEPTH = 2  # f(x), x.m(), x.a, x[i]: how far below the inner expression lies
+_MOST_PAIRS = 40_000
+
+Signatures = dict[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """What stands before and after in one place: one subtree each, or runs of children of `owners`."""
+
+    before: tuple[Node, ...]
+    after: tuple[Node, ...]
+    owners: tuple[Node | None, Node | None]
+
+    @property
+    def owner(self) -> Node | None:
+        """What the place belongs to, on the side after."""
+        return self.owners[1] or self.owners[0]
+
+
+def bare(table: Language, node: Node) -> Node:
+    """The expression inside of parentheses."""
+    while node.kind in table.parentheses:
+        inner = [c for c in node.children if c.named and c.kind not in table.comments]
+        if len(inner) != 1:
+            break
+        node = inner[0]
+    return node
+
+
+def atomic(table: Language, node: Node) -> bool:
+    """Whether a node is compared as a whole: leaves, strings without code inside, operators of several words."""
+    if not node.children or node.kind in table.comparisons:
+        return True
+    return node.kind in table.strings and not any(n.kind in table.interpolations for n in node.walk())
+
+
+def kids(table: Language, node: Node) -> list[Node]:
+    """The children that mean something."""
+    if atomic(table, node):
+        return []
+    colons = node.kind in table.slices
+    kept = (c for c in node.children if c.kind not in table.comments and (colons or c.kind not in _MARKS))
+    return [bare(table, c) for c in kept if c.end > c.start]
+
+
+def place(table: Language, node: Node) -> tuple[Node | None, str]:
+    """Parent and field of a node, parentheses around it left out."""
+    while node.parent is not None and node.parent.kind in table.parentheses:
+        node = node.parent
+    return node.parent, node.field
+
+
+def signatures(tree: Tree) -> Signatures:
+    """A number for each node (by `id`), equal for subtrees that differ in comments and layout only."""
+    known = tree.memory.get("signatures")
+    if isinstance(known, dict):
+        return known
+    table, text = tree.language, tree.source.text
+    found: Signatures = {}
+    for node in reversed(tree.nodes):  # children come before their parents
+        if atomic(table, node):
+            own = text[node.start : node.end]
+            found[id(node)] = hash(" ".join(own.split()) if node.kind in table.comparisons else own)
+        else:
+            inner = [found[id(c)] for c in kids(table, node)]
+            whole = node.kind in table.parentheses and len(inner) == 1
+            found[id(node)] = inner[0] if whole else hash((node.kind, *inner))
+    tree.memory["signatures"] = found
+    return found
+
+
+def below(table: Language, node: Node, depth: int = _WRAP_DEPTH) -> Iterator[Node]:
+    """Descendants down to a depth, the nearer first."""
+    level = [node]
+    for _ in range(depth):
+        level = [c for n in level for c in kids(table, n)]
+        yield from level
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> tuple[int, int]:
+    most, head, tail = min(len(left), len(right)), 0, 0
+    while head < most and left[head] == right[head]:
+        head += 1
+    while tail < most - head and left[-1 - tail] == right[-1 - tail]:
+        tail += 1
+    return head, tail
+
+
+def _matches(left: Sequence[int], right: Sequence[int]) -> list[tuple[int, int]]:
+    """Pairs of equal entries, by the longest common subsequence."""
+    if len(left) * len(right) > _MOST_PAIRS:
+        return []
+    table = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i in range(len(left) - 1, -1, -1):
+        for j in range(len(right) - 1, -1, -1):
+            same = left[i] == right[j]
+            table[i][j] = table[i + 1][j + 1] + 1 if same else max(table[i + 1][j], table[i][j + 1])
+    found: list[tuple[int, int]] = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        if left[i] == right[j]:
+            found.append((i, j))
+            i, j = i + 1, j + 1
+        elif table[i + 1][j] >= table[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def _gaps(left: Sequence[int], right: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Runs that differ; children in another order are one run."""
+    head, tail = _common(left, right)
+    middle = left[head : len(left) - tail], right[head : len(right) - tail]
+    matches = [] if sorted(middle[0]) == sorted(middle[1]) else _matches(*middle)
+    i = j = 0
+    for a, b in (*matches, (len(middle[0]), len(middle[1]))):
+        if a > i or b > j:
+            yield slice(head + i, head + a), slice(head + j, head + b)
+        i, j = a + 1, b + 1
+
+
+class Comparison:
+    """Two trees of one language, compared."""
+
+    def __init__(self, before: Tree, after: Tree) -> None:
+        self.before, self.after = before, after
+        self.table = before.language
+        self.left, self.right = signatures(before), signatures(after)
+
+    def inside(self, inner: Node, outer: Node, *, fixed: bool) -> Node | None:
+        """The part of `outer` (after when `fixed`) just below it that is equal to `inner` of the other side."""
+        mine, theirs = (self.left, self.right) if fixed else (self.right, self.left)
+        return next((n for n in below(self.table, outer) if theirs[id(n)] == mine[id(inner)]), None)
+
+    def _wrapped(self, a: Node, b: Node) -> bool:
+        return self.inside(a, b, fixed=True) is not None or self.inside(b, a, fixed=False) is not None
+
+    def permuted(self, region: Region) -> bool:
+        """Whether the same siblings stand in another order."""
+        mine, theirs = [self.left[id(n)] for n in region.before], [self.right[id(n)] for n in region.after]
+        return len(mine) > 1 and sorted(mine) == sorted(theirs)
+
+    def _split(self, a: Node, b: Node) -> Iterator[tuple[tuple[Node, ...], tuple[Node, ...]]]:
+        left, right = kids(self.table, a), kids(self.table, b)
+        for one, two in _gaps([self.left[id(n)] for n in left], [self.right[id(n)] for n in right]):
+            yield tuple(left[one]), tuple(right[two])
+
+    def regions(self) -> tuple[Region, ...]:
+        """All differing places, in the order of the text before."""
+        if self.before.root is None or self.after.root is None:
+            return ()
+        found: list[Region] = []
+        stack = [(self.before.root, self.after.root)]
+        while stack:
+            a, b = stack.pop()
+            if self.left[id(a)] == self.right[id(b)]:
+                continue
+            leaf = not kids(self.table, a) and not kids(self.table, b)
+            if a.kind != b.kind or leaf or self._wrapped(a, b):
+                found.append(Region((a,), (b,), (place(self.table, a)[0], place(self.table, b)[0])))
+                continue
+            for xs, ys in self._split(a, b):
+                region = Region(xs, ys, (a, b))
+                if len(xs) == len(ys) and not self.permuted(region) and _pairs(xs, ys):
+                    stack.extend(zip(xs, ys, strict=True))
+                else:
+                    found.append(region)
+        return tuple(sorted(found, key=_start))
+
+
+def _pairs(xs: Sequence[Node], ys: Sequence[Node]) -> bool:
+    return len(xs) == 1 or all(x.kind == y.kind for x, y in zip(xs, ys, strict=True))
+
+
+def _start(region: Region) -> int:
+    first = region.before or region.after
+    return region.before[0].start if region.before else (region.owners[0] or first[0]).start

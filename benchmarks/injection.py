@@ -3,9 +3,10 @@
     python benchmarks/injection.py [--files N] [--each N] [--profile] [PATH ...]
 
 Without paths the running interpreter's standard library is read. What is timed is process CPU time on one core:
-reading the text, syntax trees, drawing (class first, then site), the check that each mutant parses, its hunks,
-error text, error type, difficulty, and the class by syntax-tree difference. Exit status 0 when at least 500 valid mutants come out of a core-second,
-no class is further than 2 points from the mix and every mutant's hunks lead back to the file byte for byte.
+reading the text, trees, drawing (class first, then site), the check that each mutant parses, its hunks, error
+text, error type, difficulty, and the class by syntax-tree difference. Exit status 0 when at least 500 valid
+mutants come out of a core-second, no class is further than 2 points from the mix and every mutant's hunks lead
+back to the file byte for byte.
 """
 
 from __future__ import annotations

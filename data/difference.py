@@ -15,8 +15,6 @@ _MARKS = frozenset({",", "(", ")", "[", "]", "{", "}", ";", ":"})
 _WRAP_DEPTH = 2  # f(x), x.m(), x.a, x[i]: how far below the inner expression lies
 _MOST_PAIRS = 40_000
 
-Signatures = dict[int, int]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
@@ -65,23 +63,38 @@ def place(table: Language, node: Node) -> tuple[Node | None, str]:
     return node.parent, node.field
 
 
-def signatures(tree: Tree) -> Signatures:
-    """A number for each node (by `id`), equal for subtrees that differ in comments and layout only."""
+class Signatures:
+    """A number for each node, equal for subtrees that differ in comments and layout only; made when asked for."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._known: dict[int, int] = {}
+
+    def __getitem__(self, node: Node) -> int:
+        known = self._known.get(id(node))
+        return self._make(node) if known is None else known
+
+    def _make(self, top: Node) -> int:
+        table, text, known = self._tree.language, self._tree.source.text, self._known
+        for node in reversed(list(top.walk())):  # children come before their parents
+            if id(node) in known:
+                continue
+            if atomic(table, node):
+                own = text[node.start : node.end]
+                known[id(node)] = hash(" ".join(own.split()) if node.kind in table.comparisons else own)
+            else:
+                inner = [known[id(c)] for c in kids(table, node)]
+                whole = node.kind in table.parentheses and len(inner) == 1
+                known[id(node)] = inner[0] if whole else hash((node.kind, *inner))
+        return known[id(top)]
+
+
+def _signatures(tree: Tree) -> Signatures:
     known = tree.memory.get("signatures")
-    if isinstance(known, dict):
-        return known
-    table, text = tree.language, tree.source.text
-    found: Signatures = {}
-    for node in reversed(tree.nodes):  # children come before their parents
-        if atomic(table, node):
-            own = text[node.start : node.end]
-            found[id(node)] = hash(" ".join(own.split()) if node.kind in table.comparisons else own)
-        else:
-            inner = [found[id(c)] for c in kids(table, node)]
-            whole = node.kind in table.parentheses and len(inner) == 1
-            found[id(node)] = inner[0] if whole else hash((node.kind, *inner))
-    tree.memory["signatures"] = found
-    return found
+    if not isinstance(known, Signatures):
+        known = Signatures(tree)
+        tree.memory["signatures"] = known
+    return known
 
 
 def below(table: Language, node: Node, depth: int = _WRAP_DEPTH) -> Iterator[Node]:
@@ -141,24 +154,40 @@ class Comparison:
     def __init__(self, before: Tree, after: Tree) -> None:
         self.before, self.after = before, after
         self.table = before.language
-        self.left, self.right = signatures(before), signatures(after)
+        self.left, self.right = _signatures(before), _signatures(after)
+        self._head, self._tail = _alike(before.source.text, after.source.text)
+        table = self.table
+        self._unwrapped = table.blocks | table.functions | table.classes | table.wrappers | table.statements
 
     def inside(self, inner: Node, outer: Node, *, fixed: bool) -> Node | None:
         """The part of `outer` (after when `fixed`) just below it that is equal to `inner` of the other side."""
         mine, theirs = (self.left, self.right) if fixed else (self.right, self.left)
-        return next((n for n in below(self.table, outer) if theirs[id(n)] == mine[id(inner)]), None)
+        return next((n for n in below(self.table, outer) if theirs[n] == mine[inner]), None)
 
     def _wrapped(self, a: Node, b: Node) -> bool:
+        if a.kind in self._unwrapped:
+            return False
         return self.inside(a, b, fixed=True) is not None or self.inside(b, a, fixed=False) is not None
 
     def permuted(self, region: Region) -> bool:
         """Whether the same siblings stand in another order."""
-        mine, theirs = [self.left[id(n)] for n in region.before], [self.right[id(n)] for n in region.after]
+        mine, theirs = [self.left[n] for n in region.before], [self.right[n] for n in region.after]
         return len(mine) > 1 and sorted(mine) == sorted(theirs)
 
+    def _near(self, left: list[Node], right: list[Node]) -> tuple[list[Node], list[Node]]:
+        """Without the first and last children that stand where the texts are alike; saves their signatures."""
+        most, head, tail = min(len(left), len(right)), 0, 0
+        while head < most and left[head].end < self._head and _twins(left[head], right[head], 0):
+            head += 1
+        shift = len(self.after.source.text) - len(self.before.source.text)
+        edge = len(self.before.source.text) - self._tail
+        while tail < most - head and left[-1 - tail].start > edge and _twins(left[-1 - tail], right[-1 - tail], shift):
+            tail += 1
+        return left[head : len(left) - tail], right[head : len(right) - tail]
+
     def _split(self, a: Node, b: Node) -> Iterator[tuple[tuple[Node, ...], tuple[Node, ...]]]:
-        left, right = kids(self.table, a), kids(self.table, b)
-        for one, two in _gaps([self.left[id(n)] for n in left], [self.right[id(n)] for n in right]):
+        left, right = self._near(kids(self.table, a), kids(self.table, b))
+        for one, two in _gaps([self.left[n] for n in left], [self.right[n] for n in right]):
             yield tuple(left[one]), tuple(right[two])
 
     def regions(self) -> tuple[Region, ...]:
@@ -169,9 +198,9 @@ class Comparison:
         stack = [(self.before.root, self.after.root)]
         while stack:
             a, b = stack.pop()
-            if self.left[id(a)] == self.right[id(b)]:
-                continue
             leaf = not kids(self.table, a) and not kids(self.table, b)
+            if leaf and self.left[a] == self.right[b]:
+                continue
             if a.kind != b.kind or leaf or self._wrapped(a, b):
                 found.append(Region((a,), (b,), (place(self.table, a)[0], place(self.table, b)[0])))
                 continue
@@ -182,6 +211,28 @@ class Comparison:
                 else:
                     found.append(region)
         return tuple(sorted(found, key=_start))
+
+
+def _twins(a: Node, b: Node, shift: int) -> bool:
+    return a.kind == b.kind and a.start + shift == b.start and a.end + shift == b.end
+
+
+def _alike(left: str, right: str) -> tuple[int, int]:
+    """How many characters the two texts share at the front and, of what is left, at the end."""
+    head = _prefix(left, right, min(len(left), len(right)))
+    return head, _prefix(left[::-1], right[::-1], min(len(left), len(right)) - head)
+
+
+def _prefix(left: str, right: str, most: int) -> int:
+    """Length of the common beginning, by halves: comparing slices is quicker than comparing characters."""
+    low = 0
+    while low < most:
+        middle = (low + most + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            most = middle - 1
+    return low
 
 
 def _pairs(xs: Sequence[Node], ys: Sequence[Node]) -> bool:

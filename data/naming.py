@@ -62,9 +62,9 @@ class Judge:
         mine, theirs = self.comparison.left, self.comparison.right
         if not fixed:
             mine, theirs = theirs, mine
-        wanted = [mine[id(n)] for n in inner]
+        wanted = [mine[n] for n in inner]
         bodies = [outer[0].child("consequence"), outer[0].child("body")]
-        return any([theirs[id(n)] for n in kids(self.table, b)] == wanted for b in bodies if b is not None)
+        return any([theirs[n] for n in kids(self.table, b)] == wanted for b in bodies if b is not None)
 
     def _run(self, region: Region) -> Name | None:
         """Children added, taken away, or in another order."""

@@ -53,7 +53,8 @@ class Replacement:
     def operator(self, node: Node) -> str:
         """The (first) operator of a binary expression, "" where there is none."""
         parts = [c for c in node.children if c.kind not in self.table.comments]
-        tree = self.comparison.after if id(node) in self.comparison.right else self.comparison.before
+        *_, root = node.ancestors()
+        tree = self.comparison.after if root is self.comparison.after.root else self.comparison.before
         return " ".join(tree.text(parts[1]).split()) if len(parts) > 2 else ""
 
     def name(self, region: Region, a: Node, b: Node) -> Name | None:

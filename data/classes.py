@@ -11,10 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
-from data.difference import Comparison, Region
+from data.difference import Comparison, Region, leaves
 from data.framing import frame_of
 from data.naming import Judge
-from data.replacement import leaves
 from repair.mutate import BUG_CLASSES
 
 FINE: tuple[str, ...] = (

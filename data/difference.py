@@ -6,14 +6,15 @@ are aligned. Must not know bug classes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from data.alignment import between, gaps, matches
 from repair.languages import Language, Node, Tree
 
 _MARKS = frozenset({",", "(", ")", "[", "]", "{", "}", ";", ":"})
 _WRAP_DEPTH = 2  # f(x), x.m(), x.a, x[i]: how far below the inner expression lies
-_MOST_PAIRS = 40_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,55 +98,24 @@ def _signatures(tree: Tree) -> Signatures:
     return known
 
 
+def leaves(tree: Tree, node: Node) -> Iterator[str]:
+    """The tokens of a subtree, without comments."""
+    stack = [node]
+    while stack:
+        at = stack.pop()
+        if atomic(tree.language, at):
+            if at.end > at.start and at.kind not in tree.language.comments:
+                yield " ".join(tree.text(at).split())
+        else:
+            stack.extend(reversed(at.children))
+
+
 def below(table: Language, node: Node, depth: int = _WRAP_DEPTH) -> Iterator[Node]:
     """Descendants down to a depth, the nearer first."""
     level = [node]
     for _ in range(depth):
         level = [c for n in level for c in kids(table, n)]
         yield from level
-
-
-def _common(left: Sequence[int], right: Sequence[int]) -> tuple[int, int]:
-    most, head, tail = min(len(left), len(right)), 0, 0
-    while head < most and left[head] == right[head]:
-        head += 1
-    while tail < most - head and left[-1 - tail] == right[-1 - tail]:
-        tail += 1
-    return head, tail
-
-
-def _matches(left: Sequence[int], right: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs of equal entries, by the longest common subsequence."""
-    if len(left) * len(right) > _MOST_PAIRS:
-        return []
-    table = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
-    for i in range(len(left) - 1, -1, -1):
-        for j in range(len(right) - 1, -1, -1):
-            same = left[i] == right[j]
-            table[i][j] = table[i + 1][j + 1] + 1 if same else max(table[i + 1][j], table[i][j + 1])
-    found: list[tuple[int, int]] = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        if left[i] == right[j]:
-            found.append((i, j))
-            i, j = i + 1, j + 1
-        elif table[i + 1][j] >= table[i][j + 1]:
-            i += 1
-        else:
-            j += 1
-    return found
-
-
-def _gaps(left: Sequence[int], right: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """Runs that differ; children in another order are one run."""
-    head, tail = _common(left, right)
-    middle = left[head : len(left) - tail], right[head : len(right) - tail]
-    matches = [] if sorted(middle[0]) == sorted(middle[1]) else _matches(*middle)
-    i = j = 0
-    for a, b in (*matches, (len(middle[0]), len(middle[1]))):
-        if a > i or b > j:
-            yield slice(head + i, head + a), slice(head + j, head + b)
-        i, j = a + 1, b + 1
 
 
 class Comparison:
@@ -187,8 +157,37 @@ class Comparison:
 
     def _split(self, a: Node, b: Node) -> Iterator[tuple[tuple[Node, ...], tuple[Node, ...]]]:
         left, right = self._near(kids(self.table, a), kids(self.table, b))
-        for one, two in _gaps([self.left[n] for n in left], [self.right[n] for n in right]):
-            yield tuple(left[one]), tuple(right[two])
+        for one, two in gaps([self.left[n] for n in left], [self.right[n] for n in right]):
+            xs, ys = tuple(left[one]), tuple(right[two])
+            if a.kind in self.table.blocks and xs and ys and len(xs) != len(ys):
+                yield from self._paired(xs, ys)
+            else:
+                yield xs, ys
+
+    def _paired(
+        self, xs: tuple[Node, ...], ys: tuple[Node, ...]
+    ) -> Iterator[tuple[tuple[Node, ...], tuple[Node, ...]]]:
+        """Statements that only changed apart from those that came or went."""
+        old = [Counter(leaves(self.before, n)) for n in xs]
+        new = [Counter(leaves(self.after, n)) for n in ys]
+
+        def similar(i: int, j: int) -> bool:
+            common = (old[i] & new[j]).total()
+            return xs[i].kind == ys[j].kind and 2 * common > max(old[i].total(), new[j].total())
+
+        found = matches(len(xs), len(ys), similar)
+        yield from (((xs[i],), (ys[j],)) for i, j in found)
+        yield from ((xs[one], ys[two]) for one, two in between(found, len(xs), len(ys)))
+
+    def _reshaped(self, a: Node, b: Node) -> bool:
+        """Whether one operator was exchanged for one that binds otherwise."""
+        changed = [
+            self.left[x] != self.right[y] for x, y in zip(kids(self.table, a), kids(self.table, b), strict=False)
+        ]
+        if a.kind not in self.table.binaries or sum(changed) < 2:
+            return False
+        old, new = list(leaves(self.before, a)), list(leaves(self.after, b))
+        return len(old) == len(new) and sum(x != y for x, y in zip(old, new, strict=True)) == 1
 
     def regions(self) -> tuple[Region, ...]:
         """All differing places, in the order of the text before."""
@@ -201,7 +200,7 @@ class Comparison:
             leaf = not kids(self.table, a) and not kids(self.table, b)
             if leaf and self.left[a] == self.right[b]:
                 continue
-            if a.kind != b.kind or leaf or self._wrapped(a, b):
+            if a.kind != b.kind or leaf or self._wrapped(a, b) or self._reshaped(a, b):
                 found.append(Region((a,), (b,), (place(self.table, a)[0], place(self.table, b)[0])))
                 continue
             for xs, ys in self._split(a, b):

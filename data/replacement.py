@@ -6,27 +6,13 @@ Must not know of statements or runs of siblings (`naming.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from data.difference import Comparison, Region, atomic, kids, place
+from data.difference import Comparison, Region, kids, leaves, place
 from repair.languages import Language, Node, Tree
 from repair.mutate.vocabulary import vocabulary
 
 Name = tuple[str, str]  # fine, coarse
 
 _EXCEPTION = ("Error", "Exception", "Warning", "Interrupt", "Exit", "StopIteration")
-
-
-def leaves(tree: Tree, node: Node) -> Iterator[str]:
-    """The tokens of a subtree, without comments."""
-    stack = [node]
-    while stack:
-        at = stack.pop()
-        if atomic(tree.language, at):
-            if at.end > at.start and at.kind not in tree.language.comments:
-                yield " ".join(tree.text(at).split())
-        else:
-            stack.extend(reversed(at.children))
 
 
 class Replacement:

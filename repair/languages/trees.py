@@ -149,7 +149,7 @@ def _flatten(root: tree_sitter.Node, to_char: Callable[[int], int]) -> tuple[lis
     nodes: list[Node] = []
     error: Node | None = None
     parent: Node | None = None
-    cursor = root.walk()
+    cursor, flawed = root.walk(), root.has_error
     while True:
         raw = cursor.node
         assert raw is not None
@@ -158,7 +158,7 @@ def _flatten(root: tree_sitter.Node, to_char: Callable[[int], int]) -> tuple[lis
         nodes.append(node)
         if parent is not None:
             parent.children.append(node)
-        if error is None and (kind == "ERROR" or raw.is_missing):
+        if flawed and error is None and (kind == "ERROR" or raw.is_missing):
             error = node
         if cursor.goto_first_child():
             parent = node

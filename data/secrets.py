@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from data.records import Record
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
 
 # Bits a character. Random base64 of 40 characters has 4.8 on average; long dotted names and paths reach 4.5. Hex
 # digests have at least 3.3; constants such as "deadbeefcafe" stay below 3.
-LIMITS = {"Base64HighEntropyString": 4.6, "HexHighEntropyString": 3.1}
-KEY = f"detect-secrets:{sorted(LIMITS.items())}"
+BASE64_LIMIT = 4.6
+HEX_LIMIT = 3.1
 _LONGEST = 2000  # characters of a line that is looked at: some detectors' expressions are quadratic
 
 
 @lru_cache(maxsize=1)
 def _detectors() -> tuple[BasePlugin, ...]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.plugins.high_entropy_strings import Base64HighEntropyString, HexHighEntropyString
 
+    noisy = (Base64HighEntropyString(limit=BASE64_LIMIT), HexHighEntropyString(limit=HEX_LIMIT))
     kinds = sorted(get_mapping_from_secret_type_to_class().values(), key=lambda kind: kind.__name__)
-    return tuple(kind(limit=LIMITS[kind.__name__]) if kind.__name__ in LIMITS else kind() for kind in kinds)
+    return (*noisy, *(kind() for kind in kinds if not isinstance(noisy[0], kind) and not isinstance(noisy[1], kind)))
 
 
 @lru_cache(maxsize=1)
@@ -43,6 +46,11 @@ def _excuses() -> tuple[Callable[[str], bool], ...]:
         heuristic.is_prefixed_with_dollar_sign,
         heuristic.is_not_alphanumeric_string,
     )
+
+
+def key() -> str:
+    """What the answers depend on."""
+    return f"detect-secrets {version('detect-secrets')}, {BASE64_LIMIT}, {HEX_LIMIT}"
 
 
 def _found(line: str) -> Iterator[str]:

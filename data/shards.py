@@ -34,6 +34,12 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """Where one shard lies and the key that it must have to be current. `name` may hold folders."""
@@ -58,6 +64,11 @@ class Shard:
         with room_needed(self.folder):
             write_rows(self._path(".jsonl"), rows)
             write_rows(self._path(".dropped.jsonl"), dropped)
+            self.finish(counts)
+
+    def finish(self, counts: Mapping[str, object]) -> None:
+        """Write the summary: from now on the shard is taken for whole."""
+        with room_needed(self.folder):
             write_text(self._path(".json"), json.dumps({"key": self.key, "counts": counts}, sort_keys=True) + "\n")
 
     def rows(self) -> Iterator[dict[str, object]]:

@@ -72,7 +72,7 @@ def standard_steps(clean: Clean, forbidden: Forbidden, against: str) -> tuple[St
         (clean.parse, Step("parse", checks.parsed)),
         (clean.cosmetic, Step("cosmetic", _not_cosmetic)),
         (clean.labels, Step("labels", _labelled)),
-        (clean.secrets, Step("secrets", secrets.without_secrets, secrets.KEY)),
+        (clean.secrets, Step("secrets", secrets.without_secrets, secrets.key())),
         (clean.licences, Step("licence", checks.licensed)),
         (True, Step("decontaminate", partial(checks.decontaminated, forbidden), against)),
     )

@@ -10,6 +10,7 @@ import importlib
 import multiprocessing
 import os
 import secrets
+import signal
 import threading
 import time
 from collections import deque
@@ -51,7 +52,11 @@ class Serial:
 
 
 def _leave_with(parent: int) -> None:
-    """End a worker whose parent was killed: nobody would ever take its result, nor tell it to stop."""
+    """End a worker whose parent was killed: nobody would ever take its result, nor tell it to stop.
+
+    An interrupt from the keyboard goes to all processes; the parent alone answers it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -75,6 +80,7 @@ class Processes:
         """At most AHEAD items a process are in flight."""
         waiting = iter(items)
         flight: deque[tuple[T, Future[R]]] = deque()
+        others = set(multiprocessing.active_children())
         pool = self._pool()
         try:
             while True:
@@ -95,6 +101,8 @@ class Processes:
                 yield result
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in set(multiprocessing.active_children()) - others if flight else ():
+                worker.terminate()  # its result is not wanted any more: interrupted, or an item has failed
 
     def _pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # forking a process with threads can hang it

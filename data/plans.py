@@ -228,7 +228,6 @@ class CorpusPlan:
     kind: ClassVar[str] = "corpus"
     wheels: str
     output: str = ""
-    jobs: int = 1
     marks: str = ""  # "" for those that ship with Emend
     suites: tuple[str, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)

@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 evaluation = typer.Typer(help="Measure Emend on suites.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(evaluation, name="eval")
+datasets = typer.Typer(help="Make datasets of faults and their repairs.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(datasets, name="data")
 
 
 class Minimum(StrEnum):
@@ -72,6 +74,19 @@ SandboxMinimum = Annotated[
     Minimum, typer.Option("--sandbox-minimum", help="Refuse to run tests in a weaker sandbox than this.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, in the format of the HTTP service.")]
+
+Recipe = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What the dataset is made of.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Recipe keys to set, as split.seed=3.")
+]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder to write to; else the recipe's `output`.")
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Processes; else the recipe's `jobs`.")]
+Ray = Annotated[
+    str, typer.Option("--ray", metavar="ADDRESS", help="Work on a Ray cluster; `local` starts one on this machine.")
+]
+SummaryJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
 @app.command()
@@ -230,6 +245,96 @@ def eval_run(
             as_json=as_json,
         )
     )
+
+
+@datasets.command("mine")
+def data_mine(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    ray: Ray = "",
+    as_json: SummaryJson = False,
+) -> None:
+    """Collect bug-fix commits: the recipe's sources of kind `commits`."""
+    from serve.commands import data as command
+
+    raise typer.Exit(command.run("mine", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+
+
+@datasets.command("releases")
+def data_releases(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    ray: Ray = "",
+    as_json: SummaryJson = False,
+) -> None:
+    """Compare consecutive releases: the recipe's sources of kind `releases`."""
+    from serve.commands import data as command
+
+    raise typer.Exit(command.run("releases", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+
+
+@datasets.command("inject")
+def data_inject(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    ray: Ray = "",
+    as_json: SummaryJson = False,
+) -> None:
+    """Put faults into code: the recipe's sources of kind `inject` and `rewrites`."""
+    from serve.commands import data as command
+
+    raise typer.Exit(command.run("inject", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+
+
+@datasets.command("execute")
+def data_execute(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    ray: Ray = "",
+    as_json: SummaryJson = False,
+) -> None:
+    """Keep faults that tests notice: the recipe's sources of kind `executable`."""
+    from serve.commands import data as command
+
+    raise typer.Exit(command.run("execute", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+
+
+@datasets.command("build")
+def data_build(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Output = None,
+    jobs: Jobs = None,
+    ray: Ray = "",
+    as_json: SummaryJson = False,
+) -> None:
+    """Build the whole dataset; after an interruption the same command goes on."""
+    from serve.commands import data as command
+
+    raise typer.Exit(command.run("build", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+
+
+@datasets.command("profile")
+def data_profile(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT", help="The dataset's folder; else the recipe's.")
+    ] = None,
+    as_json: SummaryJson = False,
+) -> None:
+    """Describe a dataset that was built: writes profile.html beside it."""
+    from serve.commands import data as command
+
+    raise typer.Exit(command.profile(command.Asked(recipe, tuple(overrides or ()), output, None, "", as_json)))
 
 
 def main() -> None:

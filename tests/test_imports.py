@@ -9,7 +9,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # not pydantic: Typer itself imports it for the help of a command with options
-HEAVY = ("torch", "transformers", "peft", "numpy", "fastapi", "uvicorn", "httpx", "tree_sitter", "rich.progress")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "numpy",
+    "fastapi",
+    "uvicorn",
+    "httpx",
+    "tree_sitter",
+    "rich.progress",
+    "pyarrow",
+    "datasets",
+    "ray",
+)
 
 
 def modules_after(*argv):
@@ -30,7 +43,10 @@ def modules_after(*argv):
     return set(names)
 
 
-@pytest.mark.parametrize("argv", [("--help",), ("fix", "--help"), ("eval", "--help"), ("eval", "run", "--help")])
+@pytest.mark.parametrize(
+    "argv",
+    [("--help",), ("fix", "--help"), ("eval", "--help"), ("eval", "run", "--help"), ("data", "build", "--help")],
+)
 def test_help_imports_nothing_heavy(argv):
     assert not modules_after(*argv).intersection(HEAVY)
 

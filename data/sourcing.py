@@ -1,0 +1,203 @@
+"""From a recipe's sources to pieces of work: what each reads, the key of what it reads, and how to read it.
+
+The one module that knows every source. A piece of work is a value that can be sent to another process; its result
+is the same wherever it runs. Must not know what becomes of the records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data import plans
+from data.shards import digest
+from data.sources.feedback import feedback_records
+from data.sources.injected import Injection, injected
+from data.sources.lots import Cut, Lot, read_lots
+from data.sources.rewrites import rewritten
+from data.sources.suites import suite_records
+from data.steps import Outcome, Rejection
+from repair.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from repair.model import Model
+
+About = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One piece: a `name` that is unique in its source, the key of its inputs, a call that can be pickled."""
+
+    name: str
+    key: str
+    produce: Callable[[], tuple[Outcome, ...]]
+    about: About = field(default_factory=dict[str, object])  # for the manifest: name, version, licence, sha256
+
+
+def produced(work: Work) -> tuple[Outcome, ...]:
+    """Do it."""
+    return work.produce()
+
+
+def works(source: plans.Source, root: Path) -> Iterator[Work]:
+    """The pieces of a source, in an order that never changes; `root` is what its paths are relative to.
+
+    Raises InputError for what is missing or of another kind than the recipe says.
+    """
+    if isinstance(source, plans.Inject):
+        return _inject(source, root)
+    if isinstance(source, plans.Rewrites):
+        return _rewrites(source, root)
+    if isinstance(source, plans.Commits):
+        return _commits(source, root)
+    if isinstance(source, plans.Releases):
+        return _releases(source, root)
+    if isinstance(source, plans.Executable):
+        return _executable(source, root)
+    return iter([_file_work(source, root)])
+
+
+def _collected(make: Callable[..., Iterable[Outcome]], *arguments: Any, **named: Any) -> tuple[Outcome, ...]:  # noqa: ANN401
+    return tuple(make(*arguments, **named))
+
+
+def _lot_about(lot: Lot) -> About:
+    package = lot.package
+    return {
+        "name": package.name,
+        "version": package.version,
+        "licence": package.decision.licence,
+        "sha256": package.sha256,
+        "accepted": package.decision.accepted,
+        "reason": package.decision.reason,
+    }
+
+
+def _inject(source: plans.Inject, root: Path) -> Iterator[Work]:
+    cut = Cut(source.cap, source.test_share, source.seed)
+    chosen = Injection(source.each, source.clean_share, source.second_share, source.seed)
+    for lot in read_lots(root / source.path, name=source.repository, licence=source.licence):
+        yield Work(lot.name, lot.key, partial(_collected, injected, lot, cut, chosen), _lot_about(lot))
+
+
+@lru_cache(maxsize=1)
+def _model(spec: str) -> Model:
+    from repair.models.select import load_model
+
+    model = load_model(spec or None)
+    if model is None:
+        raise ModelError('rewrites need a model: "none" is not one')
+    return model
+
+
+def _rewritten(lot: Lot, cut: Cut, source: plans.Rewrites) -> tuple[Outcome, ...]:
+    model = _model(source.model)
+    return tuple(rewritten(lot, cut, model, asked=source.asked, each=source.each, functions=source.functions))
+
+
+def _rewrites(source: plans.Rewrites, root: Path) -> Iterator[Work]:
+    cut = Cut(source.cap, source.test_share, source.seed)
+    for lot in read_lots(root / source.path, name=source.repository, licence=source.licence):
+        yield Work(lot.name, lot.key, partial(_rewritten, lot, cut, source), _lot_about(lot))
+
+
+def _file_work(source: plans.Feedback | plans.Suite, root: Path) -> Work:
+    path = root / source.path
+    try:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}", field="path") from error
+    if isinstance(source, plans.Suite):
+        run = partial(_collected, suite_records, path, source.role)
+        return Work(path.stem, content, run, {"name": path.stem, "sha256": content, "role": source.role})
+    run = partial(_collected, feedback_records, path, licence=source.licence, repository=source.repository)
+    return Work(path.stem, content, run, {"name": path.stem, "sha256": content, "licence": source.licence})
+
+
+def _file_name(text: str) -> str:
+    """A text as a file name, different for different texts."""
+    plain = re.sub(r"[^\w.-]+", "-", text).strip("-.")[-60:]
+    return f"{plain}-{digest(text)[:6]}"
+
+
+def _mined(unit: Any, licence: str) -> tuple[Outcome, ...]:  # noqa: ANN401 - `commits.Unit`
+    from dataclasses import replace
+
+    commits = importlib.import_module("data.sources.commits")
+    outcomes: list[Outcome] = []
+    for findings in commits.work(unit):
+        outcomes += [replace(r, licence=licence) if licence else r for r in findings.records]
+        outcomes += [Rejection("read", reason, findings.commit) for reason in findings.skipped]
+    return tuple(outcomes)
+
+
+def _counted(counts: Mapping[str, int], where: str) -> tuple[Outcome, ...]:
+    return tuple(Rejection("read", reason, f"{where} ({n} times)") for reason, n in sorted(counts.items()))
+
+
+def _commits(source: plans.Commits, root: Path) -> Iterator[Work]:
+    repositories = importlib.import_module("data.repositories")
+    commits = importlib.import_module("data.sources.commits")
+    chosen = {"functions": source.functions} | ({"threshold": source.threshold} if source.threshold else {})
+    options = commits.Options(**chosen)
+    for place in source.repositories:
+        address = repositories.is_address(place)
+        cache = root / source.cache if source.cache else None
+        repository = repositories.open_repository(place if address else str(root / place), cache=cache)
+        tally = commits.Tally()
+        about: dict[str, object] = {"name": repository.name, "licence": source.licence}
+        for number, unit in enumerate(commits.units(repository, options, commits.Cursor(), tally)):
+            about = {**about, "licence": source.licence or unit.licence}
+            key = digest(repository.name, unit.licence, [task.commit for task in unit.tasks], str(options))
+            name = f"{_file_name(repository.name)}-{number:05d}"
+            yield Work(name, key, partial(_mined, unit, source.licence), about)
+        left = _counted(Counter(tally.skipped), f"{repository.name}: commits")
+        yield Work(f"{_file_name(repository.name)}-history", digest(str(left)), partial(tuple, left), about)
+
+
+def _released(unit: Any, licence: str) -> tuple[Outcome, ...]:  # noqa: ANN401 - `releases`' unit of work
+    from dataclasses import replace
+
+    outcomes = importlib.import_module("data.sources.releases").work(unit)
+    return tuple(replace(o, licence=licence) if licence and not isinstance(o, Rejection) else o for o in outcomes)
+
+
+def _releases(source: plans.Releases, root: Path) -> Iterator[Work]:
+    releases = importlib.import_module("data.sources.releases")
+    for unit in releases.units(root / source.path):
+        yield Work(_file_name(unit.name), unit.key, partial(_released, unit, source.licence), {"name": unit.name})
+
+
+def _executed(project: Path, source: plans.Executable) -> tuple[Outcome, ...]:
+    executable = importlib.import_module("data.executable")
+    options = executable.ExecuteOptions(
+        project=project,
+        command=source.command,
+        python=Path(source.python) if source.python else None,
+        mutants=source.mutants,
+        attempts=source.attempts,
+        seed=source.seed,
+        licence=source.licence,
+    )
+    result = executable.execute(options)
+    counts = {f"mutant: {reason}": n for reason, n in result.counts.items() if reason != "kept"}
+    return (*(kept.record for kept in result.kept), *_counted(counts, project.name))
+
+
+def _executable(source: plans.Executable, root: Path) -> Iterator[Work]:
+    for place in source.projects:
+        project = root / place
+        lots = read_lots(project, name="", licence=source.licence)
+        key = digest([lot.key for lot in lots])
+        about = {"name": project.resolve().name, "licence": source.licence, "sha256": key}
+        yield Work(_file_name(project.resolve().name), key, partial(_executed, project, source), about)

@@ -1,0 +1,79 @@
+"""Steps: what happens to each record on its own, in order, as named functions `Record -> Record | Rejection`.
+
+Owns the shape of a step, running a record through several, and the one list that a dataset's cleaning is. Each
+step's `key` says what it depends on. Must not know shards or sources.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from data.records import Origin, Record
+
+if TYPE_CHECKING:
+    from data.decontaminate import Forbidden
+    from data.plans import Clean
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a record is left out, or why a source could not make one; `where` in words, `stage` names who says so."""
+
+    stage: str
+    reason: str
+    where: str = ""
+
+
+Outcome = Record | Rejection
+Run = Callable[[Record], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A pure function with its name in reports; `key` changes whenever its answers may. Can be pickled."""
+
+    name: str
+    run: Run
+    key: str = "1"
+
+
+def through(record: Record, steps: Sequence[Step]) -> Outcome:
+    """A record after all steps, or the first rejection, under the name of the step that gave it."""
+    for step in steps:
+        outcome = step.run(record)
+        if isinstance(outcome, Rejection):
+            return replace(outcome, stage=step.name)
+        record = outcome
+    return record
+
+
+def _labelled(record: Record) -> Outcome:
+    labelled = cast("Callable[[Record], Record]", importlib.import_module("data.labelling").labelled)
+    return labelled(record)
+
+
+def _not_cosmetic(record: Record) -> Outcome:
+    if record.buggy == record.fixed or record.origin is Origin.SUITE:
+        return record  # a clean one is meant to be without a change
+    reason = cast("Callable[[Record], str]", importlib.import_module("data.cosmetic").reason)
+    found = reason(record)
+    return Rejection("", found) if found else record
+
+
+def standard_steps(clean: Clean, forbidden: Forbidden, against: str) -> tuple[Step, ...]:
+    """The steps that a recipe asks for. Decontamination (`against`: the digest of its lists) is always the last."""
+    from data import checks, secrets
+
+    chosen = (
+        (clean.parse, Step("parse", checks.parsed)),
+        (clean.cosmetic, Step("cosmetic", _not_cosmetic)),
+        (clean.labels, Step("labels", _labelled)),
+        (clean.secrets, Step("secrets", secrets.without_secrets, secrets.key())),
+        (clean.licences, Step("licence", checks.licensed)),
+        (True, Step("decontaminate", partial(checks.decontaminated, forbidden), against)),
+    )
+    return tuple(step for wanted, step in chosen if wanted)

@@ -31,7 +31,7 @@ _OPTIONS = (
     "diff.renameLimit=200", "protocol.ext.allow=never", "credential.helper=", "gc.auto=0",
 )  # fmt: skip
 _DIFF = ("-r", "--root", "--always", "-z", "--raw", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8")
-_REFS = ("--branches", "--tags", "--remotes")  # neither stash nor notes nor the heads of pull requests
+_REFS = ("refs/heads", "refs/tags", "refs/remotes")  # neither stash nor notes nor the heads of pull requests
 _ADDRESS = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)", re.IGNORECASE)
 _NOTICE = re.compile(r"(?:licen[cs]e|copying|unlicense)(?:[.-][\w.-]+)?", re.IGNORECASE)
 
@@ -73,6 +73,16 @@ def _run(git_dir: str, *arguments: str, protocols: str = "none") -> tuple[int, b
         raise InputError("git is not installed; install it to mine repositories", field="git") from error
     said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
     return done.returncode, done.stdout, said
+
+
+def _fed(git_dir: str, arguments: Sequence[str], lines: Collection[str]) -> tuple[int, bytes]:
+    """Exit status and stdout of a process that is given lines; through a file, for a pipe could fill both ways."""
+    with tempfile.TemporaryFile() as given:
+        given.write("".join(f"{line}\n" for line in lines).encode())
+        given.seek(0)
+        process = _start(git_dir, arguments, given)
+        out, _ = process.communicate()
+    return process.returncode, out
 
 
 class Contents:
@@ -138,21 +148,23 @@ class Repository:
 
     def tips(self) -> tuple[str, ...]:
         """The commits that branches and tags point to. Raises InputError when there is none."""
-        status, out, said = _run(self.git_dir, "rev-parse", "--revs-only", *_REFS, "HEAD")
-        found = sorted(set(out.decode().split()))
-        if status != 0 or not found:
+        form = "--format=%(objecttype) %(objectname)%0a%(*objecttype) %(*objectname)"  # the second is a tag's target
+        _, out, said = _run(self.git_dir, "for-each-ref", form, *_REFS)
+        found = {line.removeprefix("commit ") for line in out.decode().split("\n") if line.startswith("commit ")}
+        status, out, _ = _run(self.git_dir, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+        if status == 0:
+            found.add(out.decode().strip())
+        if not found:
             raise InputError(f"{self.name}: the history is empty, there is nothing to mine {said}", field="repository")
-        return tuple(found)
+        return tuple(sorted(found))
 
     def commits(self, tips: Collection[str], seen: Collection[str] = ()) -> tuple[str, ...]:
         """Commits reachable from `tips` and not from `seen`, children before parents, merges left out."""
-        known = [f"^{one}" for one in seen if _run(self.git_dir, "cat-file", "-e", f"{one}^{{commit}}")[0] == 0]
-        with tempfile.TemporaryFile() as given:
-            given.write("\n".join([*tips, *known, ""]).encode())
-            given.seek(0)
-            process = _start(self.git_dir, ("rev-list", "--date-order", "--no-merges", "--stdin"), given)
-            out, _ = process.communicate()
-        if process.returncode != 0:
+        _, out = _fed(self.git_dir, ("cat-file", "--batch-check"), seen)  # a tip may have been pruned since
+        known = [f"^{line.split(' ')[0]}" for line in out.decode().split("\n") if " commit " in line]
+        arguments = ("rev-list", "--date-order", "--no-merges", "--stdin")
+        status, out = _fed(self.git_dir, arguments, (*tips, *known))
+        if status != 0:
             raise InputError(
                 f"{self.name}: the history cannot be walked, a commit is missing or damaged; "
                 f"see `git --git-dir={self.git_dir} fsck`",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -246,14 +246,14 @@ def _record(unit: Unit, commit: Commit, pair: Pair, reasons: tuple[str, ...]) ->
     )
 
 
-def units(repository: Repository, options: Options, cursor: Cursor, tally: Tally) -> Iterator[Unit]:
-    """The work that a run has to do, in order: the same for the same repository, options and cursor."""
-    tips = repository.tips()
+def units(
+    repository: Repository, tips: Collection[str], options: Options, cursor: Cursor, tally: Tally
+) -> Iterator[Unit]:
+    """The work that a run has to do, in order: the same for the same commits, options and cursor."""
     licence = licence_of(repository.notice())
     tasks = candidates(repository, repository.commits(tips, cursor.tips), options, tally)
     while batch := tuple(islice(tasks, options.batch)):
         yield Unit(repository, licence, batch, options)
-    tally.cursor = Cursor(frozenset(tips), cursor.patches)
 
 
 def mine(
@@ -263,14 +263,14 @@ def mine(
     tally: Tally | None = None,
     spread: Spread = map,
 ) -> Iterator[Record]:
-    """Records of all fixes not seen at `cursor`; `tally.cursor` is where the next run goes on, set at the end.
+    """Records of all fixes not seen at `cursor`; `tally.cursor`, set at the very end, is where the next run goes on.
 
     `spread` runs `work` over the units in order: `map`, or the `map` of a pool of processes.
     Raises InputError for an empty history or one that cannot be walked.
     """
     options, cursor, tally = options or Options(), cursor or Cursor(), tally if tally is not None else Tally()
-    patches = set(cursor.patches)
-    for batch in spread(work, units(repository, options, cursor, tally)):
+    tips, patches = repository.tips(), set(cursor.patches)
+    for batch in spread(work, units(repository, tips, options, cursor, tally)):
         for findings in batch:
             tally.skipped.update(findings.skipped)
             if not findings.records:
@@ -282,5 +282,4 @@ def mine(
             tally.fixes += 1
             tally.pairs += len(findings.records)
             yield from findings.records
-    if tally.cursor is not None:
-        tally.cursor = Cursor(tally.cursor.tips, frozenset(patches))
+    tally.cursor = Cursor(frozenset(tips), frozenset(patches))

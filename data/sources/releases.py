@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
-from data.pairs import PairLimits, file_pairs
+from data.labels import hunks_of
+from data.pairs import Pair, PairLimits, file_pairs
 from data.records import Origin, Record
 from data.sources.archives import ENDINGS, Archive, ArchiveLimits, Release, read_name, read_release
 from data.sources.fixes import program
 from repair.errors import InputError
 
+_ALIKE = 2  # functions of one release with the same edit
 LEVELS = {"patch": 2, "minor": 1}  # how many leading numbers of the version must be equal
 _PAIR, _ARCHIVE = replace(PairLimits(), functions=8), ArchiveLimits()  # fixes add up in a release
 
@@ -75,34 +77,53 @@ def consecutive(found: Sequence[Archive], level: str) -> Iterator[tuple[Archive,
             yield old, new
 
 
-def _compared(
-    old: Archive, new: Archive, sides: tuple[Release, Release], options: ReleaseOptions
-) -> Iterator[Record | str]:
-    """The records of two neighbours, and the reasons for what is left out."""
+def _found(sides: tuple[Release, Release], options: ReleaseOptions, tally: ReleaseTally) -> list[Pair]:
+    """The changed functions of two neighbours; what is left out is counted."""
     before, after = sides
+    pairs: list[Pair] = []
     for path in sorted(before.files.keys() & after.files.keys()):
-        if before.files[path] == after.files[path]:
-            continue
-        found = file_pairs(path, before.files[path], after.files[path], options.pair)
-        yield from found.reasons
-        for pair in found.pairs:
-            if pair.prose:
-                yield "only words of messages"
-                continue
-            yield Record(
-                language=pair.language,
-                buggy=pair.buggy,
-                fixed=pair.fixed,
-                origin=Origin.RELEASE,
-                path=pair.path,
-                first_line=pair.first_line,
-                function=pair.function,
-                context=pair.context,
-                repository=new.name,
-                revision=f"{old.version}..{new.version}",
-                licence=after.decision.licence,
-                reasons=(f"{options.level} release", f"{pair.changed} lines changed"),
-            )
+        if before.files[path] != after.files[path]:
+            found = file_pairs(path, before.files[path], after.files[path], options.pair)
+            tally.skipped.update(found.reasons)
+            pairs += found.pairs
+    return pairs
+
+
+def _edit(pair: Pair) -> tuple[tuple[str, str], ...]:
+    """What is changed, wherever it stands: lines taken and given of each hunk without their blanks."""
+    lines = pair.buggy.split("\n")
+    taken = ("".join("".join(lines[h.first - 1 : h.last]).split()) for h in hunks_of(pair.buggy, pair.fixed))
+    given = ("".join(h.text.split()) for h in hunks_of(pair.buggy, pair.fixed))
+    return tuple(zip(taken, given, strict=True))
+
+
+def _kept(pairs: Sequence[Pair], tally: ReleaseTally) -> Iterator[Pair]:
+    """Without words of messages, and without sweeps: an edit made in many functions alike is seldom a fix."""
+    counts = Counter(_edit(pair) for pair in pairs)
+    for pair in pairs:
+        if pair.prose:
+            tally.skipped["only words of messages"] += 1
+        elif counts[_edit(pair)] > _ALIKE:
+            tally.skipped["the same edit in many functions"] += 1
+        else:
+            yield pair
+
+
+def _record(pair: Pair, old: Archive, new: Archive, licence: str, level: str) -> Record:
+    return Record(
+        language=pair.language,
+        buggy=pair.buggy,
+        fixed=pair.fixed,
+        origin=Origin.RELEASE,
+        path=pair.path,
+        first_line=pair.first_line,
+        function=pair.function,
+        context=pair.context,
+        repository=new.name,
+        revision=f"{old.version}..{new.version}",
+        licence=licence,
+        reasons=(f"{level} release", f"small: {pair.changed} line{'s' if pair.changed != 1 else ''}"),
+    )
 
 
 def _side(archive: Archive, options: ReleaseOptions, tally: ReleaseTally) -> Release | None:
@@ -137,9 +158,6 @@ def releases(
         if before is None or after is None:
             continue
         tally.compared += 1
-        for one in _compared(old, new, (before, after), options):
-            if isinstance(one, str):
-                tally.skipped[one] += 1
-            else:
-                tally.pairs += 1
-                yield one
+        for pair in _kept(_found((before, after), options, tally), tally):
+            tally.pairs += 1
+            yield _record(pair, old, new, after.decision.licence, options.level)

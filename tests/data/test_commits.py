@@ -217,7 +217,7 @@ def test_work_runs_in_other_processes_and_gives_the_same(history: History) -> No
     for n in range(2, 8):
         history.commit(f"Fix row crash {n}", {"a.py": CODE.format(n, 1)})
     repository, options = open_repository(str(history.folder)), Options(batch=2)
-    found = list(units(repository, options, Cursor(), Tally()))
+    found = list(units(repository, repository.tips(), options, Cursor(), Tally()))
     assert [len(unit.tasks) for unit in found] == [2, 2, 2]
     assert isinstance(pickle.loads(pickle.dumps(found[0])), Unit)
     assert [one.records[0].message for one in work(found[0])] == ["Fix row crash 7", "Fix row crash 6"]

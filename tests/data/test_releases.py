@@ -64,9 +64,19 @@ def test_a_patch_release_gives_its_small_changes(tmp_path: Path) -> None:
     )
     assert (record.origin, record.repository, record.revision) == (Origin.RELEASE, "some-pkg", "1.0.0..1.0.1")
     assert (record.path, record.function, record.licence) == ("pkg/a.py", "first", "MIT")
-    assert record.reasons == ("patch release", "1 lines changed")
+    assert record.reasons == ("patch release", "small: 1 line")
     assert (tally.compared, tally.pairs) == (1, 1)
     assert [one.revision for one in releases(tmp_path, ReleaseOptions("minor"))] == ["1.0.0..1.0.1", "1.0.1..1.1.0"]
+
+
+def test_an_edit_swept_over_many_functions_is_no_fix(tmp_path: Path) -> None:
+    text = "".join(f"def f{n}(x):\n    return float(x) + {n % 3}\n\n\n" for n in range(3))
+    sweep = "".join(f"class A{n}:\n    def f(self):\n        return old(self)\n\n\n" for n in range(3))
+    wheel(tmp_path, "1.0.0", {"pkg/a.py": text, "pkg/b.py": sweep})
+    wheel(tmp_path, "1.0.1", {"pkg/a.py": text.replace("float", ""), "pkg/b.py": sweep.replace("old", "new")})
+    tally = ReleaseTally()
+    assert [one.path for one in releases(tmp_path, None, tally)] == ["pkg/a.py"] * 3  # alike, but not the same
+    assert tally.skipped == {"the same edit in many functions": 3}
 
 
 @pytest.mark.parametrize("kind", [".tar.gz", ".zip"])

@@ -141,6 +141,16 @@ def test_seen_tips_hide_what_is_behind_them(folder: Path) -> None:
     assert repository.commits(repository.tips(), [*seen, "0" * 40]) == (second,)  # a tip that was pruned since
 
 
+def test_tags_of_commits_count_and_those_of_other_things_do_not(folder: Path) -> None:
+    first = commit(folder, "one", a_DOT_py="x = 1\n")
+    git(folder, "tag", "-a", "-m", "v1", "v1")
+    git(folder, "tag", "blob", git(folder, "hash-object", "-w", "--stdin", content=b"key"))
+    git(folder, "checkout", "-q", "--detach")
+    loose_head = commit(folder, "detached", a_DOT_py="x = 2\n")
+    git(folder, "branch", "-D", "main")
+    assert sorted(open_repository(str(folder)).tips()) == sorted([first, loose_head])
+
+
 def test_submodules_and_symlinks_say_so(folder: Path) -> None:
     root = commit(folder, "root", a_DOT_py="x = 1\n")
     git(folder, "update-index", "--add", "--cacheinfo", f"160000,{root},vendor.py")

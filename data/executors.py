@@ -194,7 +194,9 @@ def _authenticate(address: str) -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would ask the network
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # an address of 127.0.0.1 is replaced by one that others reach, and ports open on all interfaces, unless this says
+    # that the machine is alone (Ray's own default elsewhere than on Linux)
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 def _apply(function: Callable[[T], R], item: T) -> R:

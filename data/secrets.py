@@ -29,9 +29,10 @@ def _detectors() -> tuple[BasePlugin, ...]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.plugins.high_entropy_strings import Base64HighEntropyString, HexHighEntropyString
 
-    noisy = (Base64HighEntropyString(limit=BASE64_LIMIT), HexHighEntropyString(limit=HEX_LIMIT))
+    noisy = (Base64HighEntropyString, HexHighEntropyString)
     kinds = sorted(get_mapping_from_secret_type_to_class().values(), key=lambda kind: kind.__name__)
-    return (*noisy, *(kind() for kind in kinds if not isinstance(noisy[0], kind) and not isinstance(noisy[1], kind)))
+    named = [kind() for kind in kinds if kind not in noisy]  # first: their types say more
+    return (*named, Base64HighEntropyString(limit=BASE64_LIMIT), HexHighEntropyString(limit=HEX_LIMIT))
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ from data.shards import Row, Shard, digest, locked, sha256_of
 from data.sourcing import Work, produced, works
 from data.splits import split_of
 from data.stages import FORMAT, Collected, Made, Place, Progress, Report, dropped_row, sharded, tally
-from data.steps import Outcome, Rejection, Step, standard_steps, through
+from data.steps import Beside, Outcome, Rejection, Step, standard_steps, through
 from data.written import Stages, write_dataset
 from repair.errors import InputError
 
@@ -38,16 +38,20 @@ MARKS = Path(__file__).parent / "marks.txt"  # of every measured program; always
 _CLEANED = "work/clean"
 
 
-def _sorted_out(outcomes: Iterable[Outcome]) -> Made:
-    """Rows of records, and rows of what a source left out."""
+def _sorted_out(outcomes: Iterable[Outcome | Beside]) -> Made:
+    """Rows of records, rows of what a source left out, and what goes to other files."""
     rows: list[Row] = []
     dropped: list[Row] = []
+    beside: list[Beside] = []
     for outcome in outcomes:
-        if isinstance(outcome, Rejection):
-            dropped.append(dropped_row(outcome))
-        else:
-            rows.append(to_row(outcome))
-    return rows, dropped
+        match outcome:
+            case Rejection():
+                dropped.append(dropped_row(outcome))
+            case Beside():
+                beside.append(outcome)
+            case _:
+                rows.append(to_row(outcome))
+    return rows, dropped, beside
 
 
 def _produced(work: Work) -> Made:
@@ -88,7 +92,7 @@ def _through(steps: Sequence[Step], shard: Shard) -> Made:
             dropped.append(dropped_row(outcome, record))
         else:
             rows.append(to_row(outcome))
-    return rows, dropped
+    return rows, dropped, []
 
 
 def cleaned(place: Place, collected: Sequence[Collected], steps: Sequence[Step]) -> list[Collected]:

@@ -37,6 +37,7 @@ class Releases:
 
     kind: ClassVar[str] = "releases"
     path: str
+    level: str = "patch"  # compared: "patch" 1.2.3 with 1.2.4 only, "minor" also 1.2.3 with 1.3.0
     licence: str = ""
 
 
@@ -118,6 +119,8 @@ class Executable:
     python: str = ""  # interpreter or virtual environment of the tests
     mutants: int = 100  # kept ones of each project
     attempts: int = 0  # tried ones; 0: ten for each kept one
+    sources: tuple[str, ...] = ()  # patterns of the files that may be mutated; none: all but tests
+    whole: bool = False  # run every test for each mutant, not only those that reach it and a few others
     licence: str = ""
     seed: int = 0
 

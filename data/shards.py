@@ -59,9 +59,21 @@ class Shard:
             return None  # never finished
         return summary["counts"] if isinstance(summary, dict) and summary.get("key") == self.key else None
 
-    def write(self, rows: Sequence[Row], dropped: Sequence[Row], counts: Mapping[str, object]) -> None:
-        """Write all three files, the summary last. Raises InputError (full disk: what to do)."""
+    def write(
+        self,
+        rows: Sequence[Row],
+        dropped: Sequence[Row],
+        counts: Mapping[str, object],
+        *,
+        beside: Mapping[str, Sequence[Row]] | None = None,
+    ) -> None:
+        """Write all files (`NAME.KIND.jsonl` for each kind of `beside`), the summary last.
+
+        Raises InputError (full disk: what to do).
+        """
         with room_needed(self.folder):
+            for kind, others in (beside or {}).items():
+                write_rows(self._path(f".{kind}.jsonl"), others)
             write_rows(self._path(".jsonl"), rows)
             write_rows(self._path(".dropped.jsonl"), dropped)
             self.finish(counts)

@@ -7,23 +7,25 @@ is the same wherever it runs. Must not know what becomes of the records.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import plans
-from data.shards import digest
+from data.executable import ExecuteOptions, execute
+from data.repositories import is_address, open_repository
+from data.shards import digest, sha256_of
+from data.sources import commits
 from data.sources.feedback import feedback_records
 from data.sources.injected import Injection, injected
 from data.sources.lots import Cut, Lot, read_lots
+from data.sources.releases import ReleaseOptions, ReleaseTally, archives, releases
 from data.sources.rewrites import rewritten
 from data.sources.suites import suite_records
-from data.steps import Outcome, Rejection
+from data.steps import Beside, Outcome, Rejection
 from repair.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -40,11 +42,11 @@ class Work:
 
     name: str
     key: str
-    produce: Callable[[], tuple[Outcome, ...]]
+    produce: Callable[[], tuple[Outcome | Beside, ...]]
     about: About = field(default_factory=dict[str, object])  # for the manifest: name, version, licence, sha256
 
 
-def produced(work: Work) -> tuple[Outcome, ...]:
+def produced(work: Work) -> tuple[Outcome | Beside, ...]:
     """Do it."""
     return work.produce()
 
@@ -130,10 +132,7 @@ def _file_name(text: str) -> str:
     return f"{plain}-{digest(text)[:6]}"
 
 
-def _mined(unit: Any, licence: str) -> tuple[Outcome, ...]:  # noqa: ANN401 - `commits.Unit`
-    from dataclasses import replace
-
-    commits = importlib.import_module("data.sources.commits")
+def _mined(unit: commits.Unit, licence: str) -> tuple[Outcome, ...]:
     outcomes: list[Outcome] = []
     for findings in commits.work(unit):
         outcomes += [replace(r, licence=licence) if licence else r for r in findings.records]
@@ -141,63 +140,66 @@ def _mined(unit: Any, licence: str) -> tuple[Outcome, ...]:  # noqa: ANN401 - `c
     return tuple(outcomes)
 
 
-def _counted(counts: Mapping[str, int], where: str) -> tuple[Outcome, ...]:
+def _counted(counts: Mapping[str, int], where: str) -> tuple[Rejection, ...]:
     return tuple(Rejection("read", reason, f"{where} ({n} times)") for reason, n in sorted(counts.items()))
 
 
 def _commits(source: plans.Commits, root: Path) -> Iterator[Work]:
-    repositories = importlib.import_module("data.repositories")
-    commits = importlib.import_module("data.sources.commits")
-    chosen = {"functions": source.functions} | ({"threshold": source.threshold} if source.threshold else {})
-    options = commits.Options(**chosen)
+    own = commits.Options()
+    options = replace(own, functions=source.functions, threshold=source.threshold or own.threshold)
     for place in source.repositories:
-        address = repositories.is_address(place)
         cache = root / source.cache if source.cache else None
-        repository = repositories.open_repository(place if address else str(root / place), cache=cache)
+        repository = open_repository(place if is_address(place) else str(root / place), cache=cache)
         tally = commits.Tally()
         about: dict[str, object] = {"name": repository.name, "licence": source.licence}
-        for number, unit in enumerate(commits.units(repository, options, commits.Cursor(), tally)):
+        for number, unit in enumerate(commits.units(repository, repository.tips(), options, commits.Cursor(), tally)):
             about = {**about, "licence": source.licence or unit.licence}
             key = digest(repository.name, unit.licence, [task.commit for task in unit.tasks], str(options))
             name = f"{_file_name(repository.name)}-{number:05d}"
             yield Work(name, key, partial(_mined, unit, source.licence), about)
-        left = _counted(Counter(tally.skipped), f"{repository.name}: commits")
+        left = _counted(tally.skipped, f"{repository.name}: commits")
         yield Work(f"{_file_name(repository.name)}-history", digest(str(left)), partial(tuple, left), about)
 
 
-def _released(unit: Any, licence: str) -> tuple[Outcome, ...]:  # noqa: ANN401 - `releases`' unit of work
-    from dataclasses import replace
-
-    outcomes = importlib.import_module("data.sources.releases").work(unit)
-    return tuple(replace(o, licence=licence) if licence and not isinstance(o, Rejection) else o for o in outcomes)
+def _released(folder: Path, source: plans.Releases) -> tuple[Outcome, ...]:
+    tally = ReleaseTally()
+    found = tuple(releases(folder, ReleaseOptions(level=source.level), tally))
+    refused = (Rejection("read", why, name) for name, why in sorted(tally.refused.items()))
+    given = (replace(r, licence=source.licence) if source.licence else r for r in found)
+    return (*given, *refused, *_counted(tally.skipped, folder.name))
 
 
 def _releases(source: plans.Releases, root: Path) -> Iterator[Work]:
-    releases = importlib.import_module("data.sources.releases")
-    for unit in releases.units(root / source.path):
-        yield Work(_file_name(unit.name), unit.key, partial(_released, unit, source.licence), {"name": unit.name})
+    folder = root / source.path
+    names = [archive.path for archive in archives(folder, ReleaseTally())]
+    key = digest([[path.name, sha256_of(path)] for path in names])
+    about = {"name": folder.resolve().name, "licence": source.licence, "sha256": key}
+    yield Work(_file_name(folder.resolve().name), key, partial(_released, folder, source), about)
 
 
-def _executed(project: Path, source: plans.Executable) -> tuple[Outcome, ...]:
-    executable = importlib.import_module("data.executable")
-    options = executable.ExecuteOptions(
+def _executed(project: Path, source: plans.Executable) -> tuple[Outcome | Beside, ...]:
+    options = ExecuteOptions(
         project=project,
         command=source.command,
         python=Path(source.python) if source.python else None,
+        sources=source.sources,
         mutants=source.mutants,
         attempts=source.attempts,
         seed=source.seed,
+        whole=source.whole,
+        repository=project.name,
         licence=source.licence,
     )
-    result = executable.execute(options)
+    result = execute(options)
     counts = {f"mutant: {reason}": n for reason, n in result.counts.items() if reason != "kept"}
-    return (*(kept.record for kept in result.kept), *_counted(counts, project.name))
+    tasks = (Beside("tasks", kept.task) for kept in result.kept)
+    rows = (Beside("suite", kept.suite) for kept in result.kept if kept.suite is not None)
+    return (*(kept.record for kept in result.kept), *_counted(counts, project.name), *tasks, *rows)
 
 
 def _executable(source: plans.Executable, root: Path) -> Iterator[Work]:
     for place in source.projects:
-        project = root / place
-        lots = read_lots(project, name="", licence=source.licence)
-        key = digest([lot.key for lot in lots])
-        about = {"name": project.resolve().name, "licence": source.licence, "sha256": key}
-        yield Work(_file_name(project.resolve().name), key, partial(_executed, project, source), about)
+        project = (root / place).resolve()
+        key = digest([lot.key for lot in read_lots(project, name="", licence=source.licence)])
+        about = {"name": project.name, "licence": source.licence, "sha256": key}
+        yield Work(_file_name(project.name), key, partial(_executed, project, source), about)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from data.executors import Executor
 from data.records import Record
 from data.shards import Row, Shard
-from data.steps import Rejection
+from data.steps import Beside, Rejection
 from data.store import read_rows
 
 if TYPE_CHECKING:
     from typing import Any
 
 FORMAT = 1  # of everything under the output folder; another one means that nothing there is reused
-Made = tuple[list[Row], list[Row]]  # rows, and rows of what was left out
+Made = tuple[list[Row], list[Row], list[Beside]]  # rows, rows of what was left out, rows of other files
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,17 @@ def sharded(
     for number, ((shard, _), found) in enumerate(zip(pieces, counts, strict=True), 1):
         own = found
         if own is None:
-            rows, dropped = next(results)
+            rows, dropped, beside = next(results)
             own = tally(rows, dropped)
-            shard.write(rows, dropped, own)
+            shard.write(rows, dropped, own, beside=_by_kind(beside))
         made.append(own)
         place.report(Progress(stage, number, len(pieces), shard.name, found is not None))
     return made
+
+
+def _by_kind(beside: Sequence[Beside]) -> dict[str, list[Row]]:
+    kinds = dict.fromkeys(one.kind for one in beside)
+    return {kind: [one.row for one in beside if one.kind == kind] for kind in kinds}
 
 
 def rows_of(shard: Path, wanted: Sequence[int]) -> Iterator[dict[str, object]]:

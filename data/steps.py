@@ -6,12 +6,13 @@ step's `key` says what it depends on. Must not know shards or sources.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from data import cosmetic
+from data.labelling import labelled
 from data.records import Origin, Record
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ class Rejection:
     stage: str
     reason: str
     where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A row that is no record: it goes to the file of its `kind` ("tasks", "suite") beside its source's records."""
+
+    kind: str
+    row: Mapping[str, object]
 
 
 Outcome = Record | Rejection
@@ -52,15 +61,13 @@ def through(record: Record, steps: Sequence[Step]) -> Outcome:
 
 
 def _labelled(record: Record) -> Outcome:
-    labelled = cast("Callable[[Record], Record]", importlib.import_module("data.labelling").labelled)
     return labelled(record)
 
 
 def _not_cosmetic(record: Record) -> Outcome:
     if record.buggy == record.fixed or record.origin is Origin.SUITE:
         return record  # a clean one is meant to be without a change
-    reason = cast("Callable[[Record], str]", importlib.import_module("data.cosmetic").reason)
-    found = reason(record)
+    found = cosmetic.reason(record)
     return Rejection("", found) if found else record
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections import Counter
@@ -173,7 +172,9 @@ def profile(asked: Asked) -> int:
     plan = read_plan(asked.recipe, asked.overrides)
     folder = _output(asked, plan.output)
     path = folder / "profile.html"
-    importlib.import_module("data.profile").write_profile(folder, path)
+    from data.profile import write_profile
+
+    write_profile(folder, path)
     summary = {"output": str(path), "counts": {}, "left_out": {}}
     _print(summary, as_json=asked.as_json)
     return 0

@@ -37,6 +37,7 @@ class Releases:
 
     kind: ClassVar[str] = "releases"
     path: str
+    level: str = "patch"  # or "minor": 1.2.3 is compared with 1.3.0, too
     licence: str = ""
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import plans
-from data.shards import digest
+from data.shards import digest, sha256_of
 from data.sources.feedback import feedback_records
 from data.sources.injected import Injection, injected
 from data.sources.lots import Cut, Lot, read_lots
@@ -131,8 +132,6 @@ def _file_name(text: str) -> str:
 
 
 def _mined(unit: Any, licence: str) -> tuple[Outcome, ...]:  # noqa: ANN401 - `commits.Unit`
-    from dataclasses import replace
-
     commits = importlib.import_module("data.sources.commits")
     outcomes: list[Outcome] = []
     for findings in commits.work(unit):
@@ -156,7 +155,7 @@ def _commits(source: plans.Commits, root: Path) -> Iterator[Work]:
         repository = repositories.open_repository(place if address else str(root / place), cache=cache)
         tally = commits.Tally()
         about: dict[str, object] = {"name": repository.name, "licence": source.licence}
-        for number, unit in enumerate(commits.units(repository, options, commits.Cursor(), tally)):
+        for number, unit in enumerate(commits.units(repository, repository.tips(), options, commits.Cursor(), tally)):
             about = {**about, "licence": source.licence or unit.licence}
             key = digest(repository.name, unit.licence, [task.commit for task in unit.tasks], str(options))
             name = f"{_file_name(repository.name)}-{number:05d}"
@@ -165,17 +164,32 @@ def _commits(source: plans.Commits, root: Path) -> Iterator[Work]:
         yield Work(f"{_file_name(repository.name)}-history", digest(str(left)), partial(tuple, left), about)
 
 
-def _released(unit: Any, licence: str) -> tuple[Outcome, ...]:  # noqa: ANN401 - `releases`' unit of work
-    from dataclasses import replace
-
-    outcomes = importlib.import_module("data.sources.releases").work(unit)
-    return tuple(replace(o, licence=licence) if licence and not isinstance(o, Rejection) else o for o in outcomes)
+def _released(archives: tuple[Path, ...], level: str, licence: str) -> tuple[Outcome, ...]:
+    releases = importlib.import_module("data.sources.releases")
+    tally = releases.ReleaseTally()
+    with tempfile.TemporaryDirectory() as folder:  # the releases of one package, as it were
+        for path in archives:
+            (Path(folder) / path.name).symlink_to(path)
+        records = list(releases.releases(Path(folder), releases.ReleaseOptions(level=level), tally))
+    refused = [Rejection("read", "archive: it was refused", f"{name}: {why}") for name, why in tally.refused.items()]
+    told = [replace(record, licence=licence) if licence else record for record in records]
+    return (*told, *refused, *_counted(tally.skipped, archives[0].name))
 
 
 def _releases(source: plans.Releases, root: Path) -> Iterator[Work]:
     releases = importlib.import_module("data.sources.releases")
-    for unit in releases.units(root / source.path):
-        yield Work(_file_name(unit.name), unit.key, partial(_released, unit, source.licence), {"name": unit.name})
+    tally = releases.ReleaseTally()
+    packages: dict[str, list[Path]] = {}
+    for archive in releases.archives(root / source.path, tally):
+        packages.setdefault(archive.name, []).append(archive.path.resolve())
+    for name, paths in packages.items():
+        hashes = {path.name: sha256_of(path) for path in paths}
+        about = {"name": name, "licence": source.licence, "sha256": digest(hashes)}
+        run = partial(_released, tuple(paths), source.level, source.licence)
+        yield Work(_file_name(name), digest(hashes), run, about)
+    left = tuple(Rejection("read", "archive: it was refused", f"{n}: {why}") for n, why in tally.refused.items())
+    left += _counted(tally.skipped, source.path)
+    yield Work("archives-left", digest(str(left)), partial(tuple, left), {"name": source.path})
 
 
 def _executed(project: Path, source: plans.Executable) -> tuple[Outcome, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -161,20 +162,34 @@ def _commits(source: plans.Commits, root: Path) -> Iterator[Work]:
         yield Work(f"{_file_name(repository.name)}-history", digest(str(left)), partial(tuple, left), about)
 
 
-def _released(folder: Path, source: plans.Releases) -> tuple[Outcome, ...]:
+def _released(paths: tuple[Path, ...], level: str, licence: str) -> tuple[Outcome, ...]:
     tally = ReleaseTally()
-    found = tuple(releases(folder, ReleaseOptions(level=source.level), tally))
-    refused = (Rejection("read", why, name) for name, why in sorted(tally.refused.items()))
-    given = (replace(r, licence=source.licence) if source.licence else r for r in found)
-    return (*given, *refused, *_counted(tally.skipped, folder.name))
+    with tempfile.TemporaryDirectory() as folder:  # the releases of one package, as it were
+        for path in paths:
+            (Path(folder) / path.name).symlink_to(path)
+        records = list(releases(Path(folder), ReleaseOptions(level=level), tally))
+    told = [replace(record, licence=licence) if licence else record for record in records]
+    return (*told, *_refused(tally), *_counted(tally.skipped, paths[0].name))
+
+
+def _refused(tally: ReleaseTally) -> tuple[Rejection, ...]:
+    return tuple(
+        Rejection("read", "archive: it was refused", f"{n}: {why}") for n, why in sorted(tally.refused.items())
+    )
 
 
 def _releases(source: plans.Releases, root: Path) -> Iterator[Work]:
-    folder = root / source.path
-    names = [archive.path for archive in archives(folder, ReleaseTally())]
-    key = digest([[path.name, sha256_of(path)] for path in names])
-    about = {"name": folder.resolve().name, "licence": source.licence, "sha256": key}
-    yield Work(_file_name(folder.resolve().name), key, partial(_released, folder, source), about)
+    tally = ReleaseTally()
+    packages: dict[str, list[Path]] = {}
+    for archive in archives(root / source.path, tally):
+        packages.setdefault(archive.name, []).append(archive.path.resolve())
+    for name, paths in packages.items():
+        hashes = {path.name: sha256_of(path) for path in paths}
+        about = {"name": name, "licence": source.licence, "sha256": digest(hashes)}
+        run = partial(_released, tuple(paths), source.level, source.licence)
+        yield Work(_file_name(name), digest(hashes), run, about)
+    left = (*_refused(tally), *_counted(tally.skipped, source.path))
+    yield Work("archives-left", digest(str(left)), partial(tuple, left), {"name": source.path})
 
 
 def _executed(project: Path, source: plans.Executable) -> tuple[Outcome | Beside, ...]:

@@ -168,8 +168,9 @@ def write_dataset(plan: Plan, place: Place, stages: Stages, against: Mapping[str
     with room_needed(out):
         write_text(out / "README.md", card.card(values))
         values["files"]["README.md"] = _file(out / "README.md")
-        write_text(out / "manifest.json", json.dumps(values, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
-    return values
+        text = json.dumps(values, sort_keys=True, indent=1, ensure_ascii=False)
+        write_text(out / "manifest.json", f"{text}\n")
+    return json.loads(text)
 
 
 def _sources(collected: Sequence[Collected]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from data.plans import CorpusPlan
 from data.stages import Collected, Place, Progress
 from data.toml import read_plan
 from repair.errors import InputError
+from serve.boundary import INTERRUPTED
 from serve.printing import shown, stderr, stdout
 
 if TYPE_CHECKING:
@@ -49,7 +50,15 @@ class Asked:
 
 
 def run(command: str, asked: Asked) -> int:
-    """Exit code 0 when it was built; errors are the boundary's."""
+    """Exit code 0 when it was built, 130 when it was interrupted; errors are the boundary's."""
+    try:
+        return _run(command, asked)
+    except KeyboardInterrupt:
+        stderr().print("interrupted; the same command goes on where it was")
+        return INTERRUPTED
+
+
+def _run(command: str, asked: Asked) -> int:
     plan = read_plan(asked.recipe, asked.overrides)
     out = _output(asked, plan.output)
     if isinstance(plan, CorpusPlan):

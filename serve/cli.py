@@ -247,79 +247,34 @@ def eval_run(
     )
 
 
-@datasets.command("mine")
-def data_mine(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    output: Output = None,
-    jobs: Jobs = None,
-    ray: Ray = "",
-    as_json: SummaryJson = False,
-) -> None:
-    """Collect bug-fix commits: the recipe's sources of kind `commits`."""
-    from serve.commands import data as command
-
-    raise typer.Exit(command.run("mine", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+_COLLECTING = {
+    "mine": "Collect bug-fix commits: the recipe's sources of kind `commits`.",
+    "releases": "Compare consecutive releases: the recipe's sources of kind `releases`.",
+    "inject": "Put faults into code: the recipe's sources of kind `inject` and `rewrites`.",
+    "execute": "Keep faults that tests notice: the recipe's sources of kind `executable`.",
+    "build": "Build the whole dataset; after an interruption the same command goes on.",
+}
 
 
-@datasets.command("releases")
-def data_releases(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    output: Output = None,
-    jobs: Jobs = None,
-    ray: Ray = "",
-    as_json: SummaryJson = False,
-) -> None:
-    """Compare consecutive releases: the recipe's sources of kind `releases`."""
-    from serve.commands import data as command
+def _add_collecting(name: str, told: str) -> None:
+    """One command of `emend data`: they differ in which sources they read only."""
 
-    raise typer.Exit(command.run("releases", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+    @datasets.command(name, help=told)
+    def collecting(
+        recipe: Recipe,
+        overrides: Overrides = None,
+        output: Output = None,
+        jobs: Jobs = None,
+        ray: Ray = "",
+        as_json: SummaryJson = False,
+    ) -> None:
+        from serve.commands import data as command
 
-
-@datasets.command("inject")
-def data_inject(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    output: Output = None,
-    jobs: Jobs = None,
-    ray: Ray = "",
-    as_json: SummaryJson = False,
-) -> None:
-    """Put faults into code: the recipe's sources of kind `inject` and `rewrites`."""
-    from serve.commands import data as command
-
-    raise typer.Exit(command.run("inject", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+        raise typer.Exit(command.run(name, command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
 
 
-@datasets.command("execute")
-def data_execute(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    output: Output = None,
-    jobs: Jobs = None,
-    ray: Ray = "",
-    as_json: SummaryJson = False,
-) -> None:
-    """Keep faults that tests notice: the recipe's sources of kind `executable`."""
-    from serve.commands import data as command
-
-    raise typer.Exit(command.run("execute", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
-
-
-@datasets.command("build")
-def data_build(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    output: Output = None,
-    jobs: Jobs = None,
-    ray: Ray = "",
-    as_json: SummaryJson = False,
-) -> None:
-    """Build the whole dataset; after an interruption the same command goes on."""
-    from serve.commands import data as command
-
-    raise typer.Exit(command.run("build", command.Asked(recipe, tuple(overrides or ()), output, jobs, ray, as_json)))
+for _name, _told in _COLLECTING.items():
+    _add_collecting(_name, _told)
 
 
 @datasets.command("profile")

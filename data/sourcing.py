@@ -141,7 +141,7 @@ def _mined(unit: Any, licence: str) -> tuple[Outcome, ...]:  # noqa: ANN401 - `c
 
 
 def _counted(counts: Mapping[str, int], where: str) -> tuple[Outcome, ...]:
-    return tuple(Rejection("read", reason, f"{where} ({n} times)") for reason, n in sorted(counts.items()))
+    return tuple(Rejection("read", reason, where, n) for reason, n in sorted(counts.items()))
 
 
 def _commits(source: plans.Commits, root: Path) -> Iterator[Work]:

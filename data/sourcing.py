@@ -142,7 +142,7 @@ def _mined(unit: commits.Unit, licence: str) -> tuple[Outcome, ...]:
 
 
 def _counted(counts: Mapping[str, int], where: str) -> tuple[Rejection, ...]:
-    return tuple(Rejection("read", reason, f"{where} ({n} times)") for reason, n in sorted(counts.items()))
+    return tuple(Rejection("read", reason, where, n) for reason, n in sorted(counts.items()))
 
 
 def _commits(source: plans.Commits, root: Path) -> Iterator[Work]:

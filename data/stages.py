@@ -63,8 +63,9 @@ class Collected:
 
 
 def dropped_row(rejection: Rejection, record: Record | None = None) -> dict[str, object]:
-    """A row of `dropped.jsonl`: id, stage, reason, where from."""
+    """A row of `dropped.jsonl`: id, stage, reason, where from, how many."""
     row: dict[str, object] = {"id": "", "stage": rejection.stage, "reason": rejection.reason, "where": rejection.where}
+    row["count"] = rejection.count
     if record is not None:
         place = f"{record.path}:{record.first_line}" if record.path else ""
         row |= {"id": record.id, "where": " ".join(p for p in (record.repository, record.revision[:12], place) if p)}
@@ -74,7 +75,9 @@ def dropped_row(rejection: Rejection, record: Record | None = None) -> dict[str,
 
 def tally(rows: Sequence[Row], dropped: Sequence[Row]) -> dict[str, Any]:
     """Counts of a shard: records, and what was left out by reason."""
-    left_out = Counter(str(row["reason"]) for row in dropped)
+    left_out: Counter[str] = Counter()
+    for row in dropped:
+        left_out[str(row["reason"])] += int(str(row["count"]))
     return {"records": len(rows), "left_out": dict(sorted(left_out.items()))}
 
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a record is left out, or why a source could not make one; `where` in words, `stage` names who says so."""
+    """Why a record is left out, or why a source could not make one; `stage` names who says so."""
 
     stage: str
     reason: str
-    where: str = ""
+    where: str = ""  # in words
+    count: int = 1  # of things that a source left out for the same reason, where they are not listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _write_dropped(path: Path, stages: Stages) -> dict[str, dict[str, int]]:
     with room_needed(path.parent), partial_path.open("w", encoding="utf-8", newline="\n") as stream:
         for one in (*stages.collected, *stages.clean, stages.choice):
             for row in one.shard.dropped():
-                counts.setdefault(str(row["stage"]), Counter())[str(row["reason"])] += 1
+                counts.setdefault(str(row["stage"]), Counter())[str(row["reason"])] += int(str(row["count"]))
                 stream.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
     partial_path.replace(path)
     return {stage: dict(sorted(found.items())) for stage, found in counts.items()}

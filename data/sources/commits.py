@@ -249,9 +249,13 @@ def _record(unit: Unit, commit: Commit, pair: Pair, reasons: tuple[str, ...]) ->
 def units(
     repository: Repository, tips: Collection[str], options: Options, cursor: Cursor, tally: Tally
 ) -> Iterator[Unit]:
-    """The work that a run has to do, in order: the same for the same commits, options and cursor."""
+    """The work that a run has to do, in order: the same for the same commits, options and cursor.
+
+    Oldest first, so that commits made since leave the earlier units as they were and a build need not redo them.
+    """
     licence = licence_of(repository.notice())
-    tasks = candidates(repository, repository.commits(tips, cursor.tips), options, tally)
+    found = list(candidates(repository, repository.commits(tips, cursor.tips), options, tally))
+    tasks = reversed(found)
     while batch := tuple(islice(tasks, options.batch)):
         yield Unit(repository, licence, batch, options)
 

@@ -102,7 +102,7 @@ def lot_units(lot: Lot, cut: Cut) -> Iterator[Unit | Rejection]:
     ):
         yield from units(file, draw)
     for reason, count in sorted(tally.left_out.items()):
-        yield Rejection("read", f"file: {reason}", f"{lot.name} ({count} files)")
+        yield Rejection("read", f"file: {reason}", lot.name, count)
 
 
 def _folder_units(lot: Lot, cut: Cut) -> Iterator[Unit | Rejection]:

@@ -220,9 +220,20 @@ def test_work_runs_in_other_processes_and_gives_the_same(history: History) -> No
     found = list(units(repository, repository.tips(), options, Cursor(), Tally()))
     assert [len(unit.tasks) for unit in found] == [2, 2, 2]
     assert isinstance(pickle.loads(pickle.dumps(found[0])), Unit)
-    assert [one.records[0].message for one in work(found[0])] == ["Fix row crash 7", "Fix row crash 6"]
+    assert [one.records[0].message for one in work(found[0])] == ["Fix row crash 2", "Fix row crash 3"]
     with ProcessPoolExecutor(1) as pool:
         assert list(mine(repository, options, spread=pool.map)) == list(mine(repository, options))
+
+
+def test_new_commits_leave_earlier_units_as_they_were(history: History) -> None:
+    for n in range(2, 6):
+        history.commit(f"Fix row crash {n}", {"a.py": CODE.format(n, 1)})
+    repository, options = open_repository(str(history.folder)), Options(batch=2)
+    before = list(units(repository, repository.tips(), options, Cursor(), Tally()))
+    history.commit("Fix row crash 6", {"a.py": CODE.format(6, 1)})
+    after = list(units(repository, repository.tips(), options, Cursor(), Tally()))
+    assert after[:2] == before
+    assert len(after) == 3
 
 
 def test_java_and_typescript_fixes_are_found(history: History) -> None:

@@ -94,7 +94,7 @@ def wheel(folder, name, licence, files):
             archive.writestr(f"{name}/{path}", text)
 
 
-def ours(pattern, most=4):
+def ours(pattern, most=3):
     return {p.name: p.read_text() for p in sorted(ROOT.glob(pattern))[:most] if p.name != "__init__.py"}
 
 
@@ -271,8 +271,8 @@ def emend(root, *argv):
 def test_killed_at_any_moment_it_ends_in_the_same_bytes(given, undisturbed, tmp_path):
     draw = random.Random(7)
     whole = len(contents(undisturbed[0]))
-    for part in (0.1, 0.4, 0.8):
-        process = emend(given, "-o", str(tmp_path), "--jobs", "2")
+    for part, jobs in ((0.1, "2"), (0.4, "1"), (0.8, "1")):
+        process = emend(given, "-o", str(tmp_path), "--jobs", jobs)
         wanted = whole * (part + draw.uniform(0, 0.15))
         while process.poll() is None and len(list(tmp_path.rglob("*"))) < wanted:
             time.sleep(0.003)

@@ -63,8 +63,6 @@ def test_inject_then_build(recipe):
     [
         (("build", "RECIPE", "split.sed=1"), "did you mean 'seed'?"),
         (("mine", "RECIPE"), "no source of kind commits"),
-        (("build", "RECIPE", "sources.0.path=nowhere"), "no such folder"),
-        (("build", "nowhere.toml"), "nowhere.toml: No such file"),
         (("build", "RECIPE", "output="), "where to?"),
         (("build", "RECIPE", "--ray", "127.0.0.1:9"), "token"),
     ],

@@ -1,0 +1,266 @@
+"""Rewriting: other ways to write the same statements and conditions, comments, docstrings, blank lines.
+
+Owns the conditions under which a rewriting changes nothing. Each function yields groups of edits; none of them looks
+further than the function that it is given. Must not know records or how groups are chosen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from data.piece import Group, Piece
+from data.wording import COMMENTS, DOCSTRINGS
+from repair.languages import Node
+from repair.mutate.conditions import condition_of
+from repair.mutate.expressions import is_not, parts
+
+_MEANT = re.compile(r"type:|noqa|pragma|fmt:|eslint|@ts-|coding|!|nosec|pylint|mypy|pyright|prettier|istanbul|@flow")
+_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+_OPPOSITE = {"==": "!=", "!=": "==", "is": "is not", "is not": "is", "in": "not in", "not in": "in",
+             "===": "!==", "!==": "==="}  # fmt: skip
+
+
+def _one(piece: Piece, start: int, end: int, text: str) -> Group:
+    return Group((piece.edit(start, end, text),))
+
+
+def _line(piece: Piece, offset: int) -> str:
+    context = piece.context
+    return context.between(context.line_start(offset), context.line_end(offset))
+
+
+def _statements(piece: Piece) -> list[Node]:
+    """Statements of blocks that begin their line, within a function."""
+    context = piece.context
+    kinds = context.table.statements
+    found = (n for n in piece.nodes(kinds) if context.in_block(n) and context.function(n) is not None)
+    return [n for n in found if not context.between(context.line_start(n.start), n.start).strip()]
+
+
+def add_comment(piece: Piece) -> Iterator[Group]:
+    """A comment on a line of its own in front of a statement."""
+    context, table = piece.context, piece.context.table
+    for node in _statements(piece):
+        at = context.line_start(node.start)
+        said = piece.draw(_line(piece, node.start)).choice(COMMENTS)
+        yield _one(piece, at, at, f"{context.indentation(node)}{table.comment} {said}\n")
+
+
+def _comments(piece: Piece) -> Iterator[tuple[Node, bool]]:
+    """Comments to the end of a line that mean nothing to any tool, and whether they have the line for themselves."""
+    context = piece.context
+    for node in piece.nodes(context.table.comments):
+        text = context.text(node)
+        ends = not context.between(node.end, context.line_end(node.end)).strip()
+        if text.startswith(context.table.comment) and ends and not _MEANT.search(text):
+            yield node, not context.between(context.line_start(node.start), node.start).strip()
+
+
+def drop_comment(piece: Piece) -> Iterator[Group]:
+    """A comment is gone, with its line where that holds nothing else."""
+    context = piece.context
+    for node, alone in _comments(piece):
+        if alone:
+            yield _one(piece, context.line_start(node.start), context.line_end(node.end), "")
+        else:
+            before = context.between(context.line_start(node.start), node.start)
+            yield _one(piece, context.line_start(node.start) + len(before.rstrip()), node.end, "")
+
+
+def change_comment(piece: Piece) -> Iterator[Group]:
+    """A comment says something else."""
+    for node, _ in _comments(piece):
+        said = piece.draw(piece.context.text(node)).choice(COMMENTS)
+        yield _one(piece, node.start, node.end, f"{piece.context.table.comment} {said}")
+
+
+def docstring(piece: Piece) -> Iterator[Group]:
+    """A docstring is put in, exchanged, or taken away where something else is left of the body."""
+    context, table = piece.context, piece.context.table
+    if not table.layout or "__doc__" in piece.text:
+        return
+    for function in piece.nodes(table.functions):
+        body = function.child("body")
+        first = context.statements(body)[0] if body is not None and context.statements(body) else None
+        if first is None or body is None or not context.owns_lines(first):
+            continue
+        said = f'"""{piece.draw(_line(piece, function.start)).choice(DOCSTRINGS)}"""'
+        inner = first.named_children
+        if not (len(inner) == 1 and inner[0].kind == "string" and len(first.children) == 1):
+            at = context.line_start(first.start)
+            yield _one(piece, at, at, f"{context.indentation(first)}{said}\n")
+        elif len(context.statements(body)) > 1 and piece.draw(said).random() < 0.5:
+            yield _one(piece, context.line_start(first.start), context.line_end(first.end), "")
+        else:
+            yield _one(piece, first.start, first.end, said)
+
+
+def blank_line(piece: Piece) -> Iterator[Group]:
+    """A blank line in front of a statement is put in, or one that stands there is taken away."""
+    context = piece.context
+    for node in _statements(piece):
+        at = context.line_start(node.start)
+        if context.between(0, at).endswith("\n\n"):
+            yield _one(piece, at - 1, at, "")
+        else:
+            yield _one(piece, at, at, "\n")
+
+
+def _number(piece: Piece, node: Node) -> bool:
+    """A number, with or without a sign."""
+    table = piece.context.table
+    if node.kind in table.negations and len(node.children) == 2 and not is_not(piece.context, node):
+        node = node.children[1]
+    return node.kind in table.integers | table.floats
+
+
+def _plain(piece: Piece, node: Node) -> bool:
+    """A name or a number."""
+    return node.kind in piece.context.table.identifiers or _number(piece, node)
+
+
+def mirror_comparison(piece: Piece) -> Iterator[Group]:
+    """`a < b` becomes `b > a`, for names and numbers."""
+    context = piece.context
+    for node in piece.nodes(context.table.binaries):
+        several = parts(context, node)
+        if len(several) != 3 or not (_plain(piece, several[0]) and _plain(piece, several[2])):
+            continue
+        left, sign, right = several
+        other = _MIRRORED.get(context.text(sign))
+        if other is not None and not context.text(node).count("\n"):
+            yield _one(piece, node.start, node.end, f"{context.text(right)} {other} {context.text(left)}")
+
+
+def _truth(piece: Piece, node: Node) -> bool:
+    """Whether only the truth of an expression counts: it is the condition of an if or while."""
+    context = piece.context
+    owners = (context.table.conditionals | context.table.loops) & context.table.condition_owners
+    at = node
+    while at.parent is not None and at.parent.kind in context.table.parentheses:
+        at = at.parent
+    owner = at.parent
+    return owner is not None and owner.kind in owners and condition_of(context, owner) in {node, at}
+
+
+def negate_comparison(piece: Piece) -> Iterator[Group]:
+    """`a != b` becomes `not a == b` and back, for names and numbers whose truth alone counts."""
+    context, table = piece.context, piece.context.table
+    for node in piece.nodes(table.binaries | table.negations):
+        inverted = node.kind in table.negations
+        if not _truth(piece, node) or (inverted and not is_not(context, node)):
+            continue
+        inner = node.children[-1] if inverted else node
+        if inner.kind in table.parentheses and len(inner.named_children) == 1:
+            inner = inner.named_children[0]
+        if inner.kind not in table.binaries or (inverted and not table.layout and inner is node.children[-1]):
+            continue
+        several = parts(context, inner)
+        other = _OPPOSITE.get(" ".join(context.text(several[1]).split())) if len(several) == 3 else None
+        if other is None or other not in table.comparisons or not all(_plain(piece, n) for n in several[::2]):
+            continue
+        turned = f"{context.text(several[0])} {other} {context.text(several[2])}"
+        yield _one(piece, node.start, node.end, turned if inverted else f"{table.negation}({turned})")
+
+
+def _arms(piece: Piece, node: Node) -> tuple[int, int, int, int] | None:
+    """Where the two arms of an if with an else and nothing between stand: start, end, start, end."""
+    context, table = piece.context, piece.context.table
+    first, rest = node.child("consequence"), node.child("alternative")
+    arms = [c for c in node.children if c.field == "alternative"]
+    if first is None or rest is None or len(arms) != 1 or rest.kind in table.conditionals:
+        return None
+    second = rest.child("body") or (rest if rest.kind in table.blocks else None)
+    if second is None and rest.kind in table.else_clauses | {"else_clause"}:
+        second = next((c for c in rest.named_children if c.kind in table.blocks), None)
+    if second is None or first.kind not in table.blocks or second.kind not in table.blocks:
+        return None
+    if not table.layout:
+        return first.start, first.end, second.start, second.end
+    condition = node.child("condition")
+    start = context.line_end(condition.end if condition is not None else node.start)
+    end = context.line_start(rest.start)
+    clean = context.line_start(first.start) >= start and context.line_start(second.start) >= context.line_end(
+        rest.start
+    )
+    header = context.between(context.line_start(rest.start), context.line_end(rest.start)).strip()
+    if not clean or header != "else:" or not context.between(node.start, start).rstrip().endswith(":"):
+        return None
+    return start, end, context.line_end(rest.start), context.line_end(second.end)
+
+
+def swap_arms(piece: Piece) -> Iterator[Group]:
+    """`if c: a else: b` becomes `if not (c): b else: a`."""
+    context, table = piece.context, piece.context.table
+    for node in piece.nodes(table.conditionals):
+        condition = condition_of(context, node)
+        if not context.in_block(node) or condition is None or "\n" in context.text(condition):
+            continue
+        arms = _arms(piece, node)
+        if arms is None:
+            continue
+        a, b, c, d = arms
+        own = context.text(condition)
+        if condition.kind in table.negations and is_not(context, condition):
+            turned = context.text(condition.children[-1])
+        elif condition.kind in table.identifiers:
+            turned = table.negation + own
+        else:
+            turned = f"{table.negation}({own})"
+        text = context.between(c, d) + context.between(b, c) + context.between(a, b)
+        yield Group((piece.edit(condition.start, condition.end, turned), piece.edit(a, d, text)))
+
+
+def _numeric(piece: Piece, function: Node, name: str) -> bool:
+    """Whether every binding of a variable in a function gives it a plain number."""
+    context, table = piece.context, piece.context.table
+    bound = False
+    for node in function.walk():
+        if node.kind not in table.identifiers or context.text(node) != name or not context.is_target(node):
+            continue
+        parent = node.parent
+        kinds = table.assignments | table.augmented
+        right = parent.child("right") if parent is not None and parent.kind in kinds and node.field == "left" else None
+        if right is None or not (_number(piece, right) or _step(piece, right, name)):
+            return False
+        bound = True
+    declared = (n for n in function.walk() if n.kind in {"global_statement", "nonlocal_statement"})
+    inner = any(n.kind in table.functions | table.classes for n in function.walk() if n is not function)
+    return bound and not inner and not any(name in context.text(n) for n in declared)
+
+
+def _step(piece: Piece, right: Node, name: str) -> bool:
+    """`name + number` or `name - number`."""
+    context = piece.context
+    if right.kind not in context.table.binaries:
+        return False
+    several = parts(context, right)
+    numbers = context.table.integers | context.table.floats
+    return (
+        len(several) == 3
+        and context.text(several[0]) == name
+        and context.text(several[1]) in {"+", "-", "*"}
+        and several[2].kind in numbers
+    )
+
+
+def augment_assignment(piece: Piece) -> Iterator[Group]:
+    """`x += 1` becomes `x = x + 1` and back, where x can only be a number."""
+    context, table = piece.context, piece.context.table
+    if not table.layout:
+        return
+    for node in piece.nodes(table.assignments | table.augmented):
+        left, right, function = node.child("left"), node.child("right"), context.function(node)
+        if left is None or right is None or function is None or left.kind not in table.identifiers:
+            continue
+        name = context.text(left)
+        if node.child("type") is not None or not _numeric(piece, function, name):
+            continue
+        if node.kind in table.augmented:
+            sign = context.text(node.child("operator") or node.children[1])
+            if sign in {"+=", "-=", "*="} and right.kind in table.integers | table.floats:
+                yield _one(piece, node.start, node.end, f"{name} = {name} {sign[0]} {context.text(right)}")
+        elif _step(piece, right, name):
+            _, sign, value = parts(context, right)
+            yield _one(piece, node.start, node.end, f"{name} {context.text(sign)}= {context.text(value)}")

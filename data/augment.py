@@ -99,7 +99,8 @@ def _key(group: Group, text: str, lines: Lines | None) -> Key | None:
     parts: list[object] = []
     for edit in group.edits:
         first = text.count("\n", 0, edit.span.start) + 1
-        last = first + text.count("\n", edit.span.start, edit.span.end)
+        whole = len(edit.span) and text[edit.span.end - 1] == "\n"  # the line behind is not touched
+        last = first + text.count("\n", edit.span.start, edit.span.end) - bool(whole)
         where = [n if lines is None else lines.get(n, 0) for n in range(first, last + 1)]
         if 0 in where or where != list(range(where[0], where[-1] + 1)):
             return None

@@ -91,7 +91,7 @@ def _declares(piece: Piece, node: Node) -> bool:
     parent = node.parent
     if parent is not None and parent.kind in _DECLARATORS:
         return node.field in {"name", "left", "parameter"}
-    return piece.context.is_target(node) and _parameter(piece, node) is not None
+    return _parameter(piece, node) is not None
 
 
 def _parameter(piece: Piece, node: Node) -> Node | None:
@@ -114,9 +114,11 @@ def _spoken_of(piece: Piece, name: str) -> bool:
     return any(pattern.search(tree.text(n)) for n in tree.nodes if n.kind in table.strings | table.comments)
 
 
-def _keyword_only(piece: Piece, node: Node) -> bool:
-    """Whether a bare or collecting star stands in front of a parameter."""
+def _by_keyword(piece: Piece, node: Node) -> bool:
+    """Whether callers must or may well use a parameter's name: behind a star, or with a default."""
     own = _parameter(piece, node)
+    if node.parent is not None and any(c.field in {"value", "right"} for c in node.parent.children):
+        return True
     before = [] if own is None else [c for c in own.children if c.end <= node.start]
     return any(c.kind in {"keyword_separator", "list_splat_pattern", "*"} for c in before)
 
@@ -140,7 +142,7 @@ def free_names(piece: Piece, *, parameters: bool) -> dict[str, list[Node]]:
         lists = [n for n in nodes if _parameter(piece, n) is not None]
         if not nodes or name.startswith("__") or bool(lists) != parameters or not _visible_only(piece, nodes):
             continue
-        if not parameters or not (_spoken_of(piece, name) or any(_keyword_only(piece, n) for n in lists)):
+        if not parameters or not (_spoken_of(piece, name) or any(_by_keyword(piece, n) for n in lists)):
             result[name] = nodes
     return dict(sorted(result.items()))
 

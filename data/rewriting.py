@@ -120,8 +120,18 @@ def _plain(piece: Piece, node: Node) -> bool:
     return node.kind in piece.context.table.identifiers or _number(piece, node)
 
 
+def _sure(piece: Piece, operands: list[Node]) -> bool:
+    """Whether one of two operands is a number for certain, so that no class of ours decides the comparison alone."""
+    context = piece.context
+    if any(_number(piece, n) for n in operands):
+        return True
+    function = context.function(operands[0])
+    names = [context.text(n) for n in operands if n.kind in context.table.identifiers]
+    return function is not None and any(_numeric(piece, function, name) for name in names)
+
+
 def mirror_comparison(piece: Piece) -> Iterator[Group]:
-    """`a < b` becomes `b > a`, for names and numbers."""
+    """`a < b` becomes `b > a`, for names and numbers of which one is a number for certain."""
     context = piece.context
     for node in piece.nodes(context.table.binaries):
         several = parts(context, node)
@@ -129,7 +139,7 @@ def mirror_comparison(piece: Piece) -> Iterator[Group]:
             continue
         left, sign, right = several
         other = _MIRRORED.get(context.text(sign))
-        if other is not None and not context.text(node).count("\n"):
+        if other is not None and not context.text(node).count("\n") and _sure(piece, [left, right]):
             yield _one(piece, node.start, node.end, f"{context.text(right)} {other} {context.text(left)}")
 
 
@@ -159,6 +169,8 @@ def negate_comparison(piece: Piece) -> Iterator[Group]:
         several = parts(context, inner)
         other = _OPPOSITE.get(" ".join(context.text(several[1]).split())) if len(several) == 3 else None
         if other is None or other not in table.comparisons or not all(_plain(piece, n) for n in several[::2]):
+            continue
+        if other in {"==", "!="} and not _sure(piece, several[::2]):  # a class may define both, and not as opposites
             continue
         turned = f"{context.text(several[0])} {other} {context.text(several[2])}"
         yield _one(piece, node.start, node.end, turned if inverted else f"{table.negation}({turned})")
@@ -222,12 +234,20 @@ def _numeric(piece: Piece, function: Node, name: str) -> bool:
         parent = node.parent
         kinds = table.assignments | table.augmented
         right = parent.child("right") if parent is not None and parent.kind in kinds and node.field == "left" else None
-        if right is None or not (_number(piece, right) or _step(piece, right, name)):
+        if right is None or not (_number(piece, right) or _step(piece, right, name) or _length(piece, right)):
             return False
         bound = True
     declared = (n for n in function.walk() if n.kind in {"global_statement", "nonlocal_statement"})
     inner = any(n.kind in table.functions | table.classes for n in function.walk() if n is not function)
     return bound and not inner and not any(name in context.text(n) for n in declared)
+
+
+def _length(piece: Piece, right: Node) -> bool:
+    """`len(...)`, where that is the builtin."""
+    context = piece.context
+    called = right.child("function") if right.kind in context.table.calls else None
+    known = called is not None and context.text(called) == "len" and "len" in context.table.builtins
+    return known and "len" not in context.visible(right)
 
 
 def _step(piece: Piece, right: Node, name: str) -> bool:

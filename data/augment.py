@@ -1,7 +1,8 @@
 """Augmentation: the same program written differently, for training and for the measurement of robustness.
 
 Owns the list of transformations and how one is made on both sides of a record so that the difference between them
-stays. What keeps a program's meaning is decided in `renaming`, `rewriting` and `reordering`. Pure but for the chance
+stays. What keeps a program's meaning is decided in `renaming`, `rewording`,
+`rewriting` and `reordering`. Pure but for the chance
 that is handed in.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
-from data import renaming, reordering, rewriting
+from data import renaming, reordering, rewording, rewriting
 from data.classes import differences
 from data.framing import frame_of
 from data.piece import Group, Piece, apart, framed_piece, made, piece_of, words
@@ -52,11 +53,11 @@ TRANSFORMATIONS: tuple[Transformation, ...] = (
     Transformation("negate-comparison", rewriting.negate_comparison),
     Transformation("swap-arms", rewriting.swap_arms, 1),
     Transformation("augment-assignment", rewriting.augment_assignment),
-    Transformation("add-comment", rewriting.add_comment),
-    Transformation("drop-comment", rewriting.drop_comment, 3),
-    Transformation("change-comment", rewriting.change_comment, 3),
-    Transformation("docstring", rewriting.docstring, 1),
-    Transformation("blank-line", rewriting.blank_line, 3),
+    Transformation("add-comment", rewording.add_comment),
+    Transformation("drop-comment", rewording.drop_comment, 3),
+    Transformation("change-comment", rewording.change_comment, 3),
+    Transformation("docstring", rewording.docstring, 1),
+    Transformation("blank-line", rewording.blank_line, 3),
 )
 
 

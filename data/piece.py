@@ -61,6 +61,11 @@ class Piece:
         return [n for n in self.context.tree.nodes if n.kind in kinds and n.named and self.inside(n)]
 
 
+def single(piece: Piece, start: int, end: int, text: str) -> Group:
+    """A group of one edit, from offsets of the framed text."""
+    return Group((piece.edit(start, end, text),))
+
+
 def words(*texts: str) -> frozenset[str]:
     """Everything that could be a name in some texts."""
     return frozenset(w for text in texts for w in _WORD.findall(text))

@@ -1,110 +1,21 @@
-"""Rewriting: other ways to write the same statements and conditions, comments, docstrings, blank lines.
+"""Equivalent conditions and assignments: mirrored and negated comparisons, exchanged arms, `x += 1`.
 
-Owns the conditions under which a rewriting changes nothing. Each function yields groups of edits; none of them looks
-further than the function that it is given. Must not know records or how groups are chosen.
+Owns the conditions under which such a rewriting changes nothing: names and numbers only, one of them a number for
+certain wherever a class could define the operator. Must not know records or how groups are chosen.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from data.piece import Group, Piece
-from data.wording import COMMENTS, DOCSTRINGS
+from data.piece import Group, Piece, single
 from repair.languages import Node
 from repair.mutate.conditions import condition_of
 from repair.mutate.expressions import is_not, parts
 
-_MEANT = re.compile(r"type:|noqa|pragma|fmt:|eslint|@ts-|coding|!|nosec|pylint|mypy|pyright|prettier|istanbul|@flow")
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _OPPOSITE = {"==": "!=", "!=": "==", "is": "is not", "is not": "is", "in": "not in", "not in": "in",
              "===": "!==", "!==": "==="}  # fmt: skip
-
-
-def _one(piece: Piece, start: int, end: int, text: str) -> Group:
-    return Group((piece.edit(start, end, text),))
-
-
-def _line(piece: Piece, offset: int) -> str:
-    context = piece.context
-    return context.between(context.line_start(offset), context.line_end(offset))
-
-
-def _statements(piece: Piece) -> list[Node]:
-    """Statements of blocks that begin their line, within a function."""
-    context = piece.context
-    kinds = context.table.statements
-    found = (n for n in piece.nodes(kinds) if context.in_block(n) and context.function(n) is not None)
-    return [n for n in found if not context.between(context.line_start(n.start), n.start).strip()]
-
-
-def add_comment(piece: Piece) -> Iterator[Group]:
-    """A comment on a line of its own in front of a statement."""
-    context, table = piece.context, piece.context.table
-    for node in _statements(piece):
-        at = context.line_start(node.start)
-        said = piece.draw(_line(piece, node.start)).choice(COMMENTS)
-        yield _one(piece, at, at, f"{context.indentation(node)}{table.comment} {said}\n")
-
-
-def _comments(piece: Piece) -> Iterator[tuple[Node, bool]]:
-    """Comments to the end of a line that mean nothing to any tool, and whether they have the line for themselves."""
-    context = piece.context
-    for node in piece.nodes(context.table.comments):
-        text = context.text(node)
-        ends = not context.between(node.end, context.line_end(node.end)).strip()
-        if text.startswith(context.table.comment) and ends and not _MEANT.search(text):
-            yield node, not context.between(context.line_start(node.start), node.start).strip()
-
-
-def drop_comment(piece: Piece) -> Iterator[Group]:
-    """A comment is gone, with its line where that holds nothing else."""
-    context = piece.context
-    for node, alone in _comments(piece):
-        if alone:
-            yield _one(piece, context.line_start(node.start), context.line_end(node.end), "")
-        else:
-            before = context.between(context.line_start(node.start), node.start)
-            yield _one(piece, context.line_start(node.start) + len(before.rstrip()), node.end, "")
-
-
-def change_comment(piece: Piece) -> Iterator[Group]:
-    """A comment says something else."""
-    for node, _ in _comments(piece):
-        said = piece.draw(piece.context.text(node)).choice(COMMENTS)
-        yield _one(piece, node.start, node.end, f"{piece.context.table.comment} {said}")
-
-
-def docstring(piece: Piece) -> Iterator[Group]:
-    """A docstring is put in, exchanged, or taken away where something else is left of the body."""
-    context, table = piece.context, piece.context.table
-    if not table.layout or "__doc__" in piece.text:
-        return
-    for function in piece.nodes(table.functions):
-        body = function.child("body")
-        first = context.statements(body)[0] if body is not None and context.statements(body) else None
-        if first is None or body is None or not context.owns_lines(first):
-            continue
-        said = f'"""{piece.draw(_line(piece, function.start)).choice(DOCSTRINGS)}"""'
-        inner = first.named_children
-        if not (len(inner) == 1 and inner[0].kind == "string" and len(first.children) == 1):
-            at = context.line_start(first.start)
-            yield _one(piece, at, at, f"{context.indentation(first)}{said}\n")
-        elif len(context.statements(body)) > 1 and piece.draw(said).random() < 0.5:
-            yield _one(piece, context.line_start(first.start), context.line_end(first.end), "")
-        else:
-            yield _one(piece, first.start, first.end, said)
-
-
-def blank_line(piece: Piece) -> Iterator[Group]:
-    """A blank line in front of a statement is put in, or one that stands there is taken away."""
-    context = piece.context
-    for node in _statements(piece):
-        at = context.line_start(node.start)
-        if context.between(0, at).endswith("\n\n"):
-            yield _one(piece, at - 1, at, "")
-        else:
-            yield _one(piece, at, at, "\n")
 
 
 def _number(piece: Piece, node: Node) -> bool:
@@ -140,7 +51,7 @@ def mirror_comparison(piece: Piece) -> Iterator[Group]:
         left, sign, right = several
         other = _MIRRORED.get(context.text(sign))
         if other is not None and not context.text(node).count("\n") and _sure(piece, [left, right]):
-            yield _one(piece, node.start, node.end, f"{context.text(right)} {other} {context.text(left)}")
+            yield single(piece, node.start, node.end, f"{context.text(right)} {other} {context.text(left)}")
 
 
 def _truth(piece: Piece, node: Node) -> bool:
@@ -173,7 +84,7 @@ def negate_comparison(piece: Piece) -> Iterator[Group]:
         if other in {"==", "!="} and not _sure(piece, several[::2]):  # a class may define both, and not as opposites
             continue
         turned = f"{context.text(several[0])} {other} {context.text(several[2])}"
-        yield _one(piece, node.start, node.end, turned if inverted else f"{table.negation}({turned})")
+        yield single(piece, node.start, node.end, turned if inverted else f"{table.negation}({turned})")
 
 
 def _arms(piece: Piece, node: Node) -> tuple[int, int, int, int] | None:
@@ -280,7 +191,7 @@ def augment_assignment(piece: Piece) -> Iterator[Group]:
         if node.kind in table.augmented:
             sign = context.text(node.child("operator") or node.children[1])
             if sign in {"+=", "-=", "*="} and right.kind in table.integers | table.floats:
-                yield _one(piece, node.start, node.end, f"{name} = {name} {sign[0]} {context.text(right)}")
+                yield single(piece, node.start, node.end, f"{name} = {name} {sign[0]} {context.text(right)}")
         elif _step(piece, right, name):
             _, sign, value = parts(context, right)
-            yield _one(piece, node.start, node.end, f"{name} {context.text(sign)}= {context.text(value)}")
+            yield single(piece, node.start, node.end, f"{name} {context.text(sign)}= {context.text(value)}")

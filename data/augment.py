@@ -1,9 +1,8 @@
 """Augmentation: the same program written differently, for training and for the measurement of robustness.
 
 Owns the list of transformations and how one is made on both sides of a record so that the difference between them
-stays. What keeps a program's meaning is decided in `renaming`, `rewording`,
-`rewriting` and `reordering`. Pure but for the chance
-that is handed in.
+stays. What keeps a program's meaning is decided in `renaming`, `rewording`, `rewriting` and `reordering`. Pure but
+for the chance that is handed in.
 """
 
 from __future__ import annotations

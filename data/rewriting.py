@@ -136,7 +136,16 @@ def swap_arms(piece: Piece) -> Iterator[Group]:
 
 
 def _numeric(piece: Piece, function: Node, name: str) -> bool:
-    """Whether every binding of a variable in a function gives it a plain number."""
+    """Whether every binding of a variable in a function gives it a plain number; remembered for the tree."""
+    memory, key = piece.context.tree.memory, ("numeric", function.start, name)
+    known = memory.get(key)
+    if not isinstance(known, bool):
+        known = _bound_to_numbers(piece, function, name)
+        memory[key] = known
+    return known
+
+
+def _bound_to_numbers(piece: Piece, function: Node, name: str) -> bool:
     context, table = piece.context, piece.context.table
     bound = False
     for node in function.walk():

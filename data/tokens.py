@@ -6,7 +6,7 @@ not know what the rows are compared for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Flag, auto
 
 from repair.languages import Node, Tree
@@ -22,6 +22,8 @@ _TYPES = frozenset({
 _MARKERS = frozenset({"annotation", "marker_annotation"})  # Java's; these are for readers and checkers alone
 _IDLE_MARKERS = ("Override", "SuppressWarnings", "Deprecated", "Nullable", "NonNull", "NotNull", "SafeVarargs")
 _BEFORE_TYPE = frozenset({":", "->"})
+_ANNOTATING = _TYPES | _MARKERS
+_PUNCTUATION = frozenset({",", ";"}) | _BEFORE_TYPE
 _CLOSING = frozenset({")", "]", "}"})
 _SHORTHANDS = frozenset({"shorthand_property_identifier", "shorthand_property_identifier_pattern"})
 _DECLARED_ELSEWHERE = frozenset({"global_statement", "nonlocal_statement"})
@@ -86,19 +88,26 @@ def _annotates(tree: Tree, node: Node) -> bool:
     return bare and declared is not None and declared.child("type") is not None and declared.child("right") is None
 
 
-def _left_out(tree: Tree, node: Node, without: Without) -> bool:
-    table = tree.language
-    if node.kind in table.comments:
-        return True
-    if Without.IMPORTS in without and node.kind in table.imports:
-        return True
-    if Without.DOCSTRINGS in without and table.layout:
-        idle = node.kind in table.statements and tree.text(node) == vocabulary(table.name).empty
-        if idle or _docstring(tree, node):
+def _filter(tree: Tree, without: Without) -> Callable[[Node], bool]:
+    """The test of whether a node is left out."""
+    table, empty = tree.language, vocabulary(tree.language.name).empty
+    skipped = table.comments | (table.imports if Without.IMPORTS in without else frozenset())
+    documented = Without.DOCSTRINGS in without and table.layout
+    annotated = Without.ANNOTATIONS in without
+
+    def left_out(node: Node) -> bool:
+        kind = node.kind
+        if kind in skipped:
             return True
-    if Without.ANNOTATIONS in without and _annotates(tree, node):
-        return True
-    return not node.named and _layout_mark(tree, node)
+        if kind in _PUNCTUATION:
+            return _layout_mark(tree, node) or (annotated and kind in _BEFORE_TYPE and _annotates(tree, node))
+        if kind in table.statements:
+            if documented and (tree.text(node) == empty or _docstring(tree, node)):
+                return True
+            return annotated and _annotates(tree, node)
+        return annotated and kind in _ANNOTATING and _annotates(tree, node)
+
+    return left_out
 
 
 def _layout_mark(tree: Tree, node: Node) -> bool:
@@ -135,12 +144,13 @@ def _quoted(text: str) -> str:
 def tokens(tree: Tree, without: Without = Without.NOTHING) -> tuple[Token, ...]:
     """The tokens of a program in order; blocks of a language whose layout is syntax are put in braces."""
     table, local, found = tree.language, local_names(tree), list[Token]()
+    left_out = _filter(tree, without)
     stack: list[Node | str] = [tree.root] if tree.root is not None else []
     while stack:
         at = stack.pop()
         if isinstance(at, str):
             found.append((at, ""))
-        elif _left_out(tree, at, without):
+        elif left_out(at):
             continue
         elif at.kind in table.strings:
             stack.extend(reversed(list(_string(tree, at, masked=Without.STRING_TEXT in without))))

@@ -17,18 +17,9 @@ from data.build import Guard, build_corpus
 from data.manifest import read_manifest
 from data.recipe import Recipe
 from repair.errors import InputError
+from tests.data.planted import PLANTED
 
 ROOT = Path(__file__).parents[2]
-PLANTED = """def longest_run(items, wanted):
-    best = current = 0
-    for position, item in enumerate(items):
-        if item == wanted and position >= 0:
-            current += 1
-            best = max(best, current)
-        else:
-            current = 0
-    return best, len(items) - best, [x for x in items if x != wanted]
-"""
 RECIPE = Recipe(
     stdlib=False,
     held_out=("gamma",),

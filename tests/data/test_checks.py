@@ -8,18 +8,8 @@ from data.checks import decontaminated, licensed, parsed
 from data.decontaminate import Forbidden
 from data.records import Origin, Record
 from data.steps import Rejection, Step, through
+from tests.data.planted import PLANTED, RENAMED
 
-MEASURED = """def longest_run(items, wanted):
-    best = current = 0
-    for position, item in enumerate(items):
-        if item == wanted and position >= 0:
-            current += 1
-            best = max(best, current)
-        else:
-            current = 0
-    return best, len(items) - best, [x for x in items if x != wanted]
-"""
-RENAMED = MEASURED.replace("longest_run", "streak").replace("items", "row").replace("wanted", "mark")
 SCRIPT = """function widest(rows, wanted) {
   let best = 0;
   for (const row of rows) {
@@ -29,7 +19,7 @@ SCRIPT = """function widest(rows, wanted) {
 }
 """
 OTHER = "def other(a, b):\n    return a + b\n"
-FORBIDDEN = Forbidden.build([], [MEASURED, SCRIPT])
+FORBIDDEN = Forbidden.build([], [PLANTED, SCRIPT])
 
 
 BUGGY = OTHER.replace("+", "-")
@@ -49,7 +39,7 @@ def indented(text):
         record(fixed=RENAMED, buggy=RENAMED.replace(">=", ">")),
         record(buggy=RENAMED, fixed=RENAMED.replace("max", "min")),  # the buggy side alone
         record(fixed=indented(RENAMED), buggy=indented(RENAMED).replace(">=", ">")),  # as a method
-        record(MEASURED.replace("best, len", "best, 2 + len"), MEASURED.replace("best, len", "best, 1 + len")),
+        record(PLANTED.replace("best, len", "best, 2 + len"), PLANTED.replace("best, len", "best, 1 + len")),
         record(SCRIPT.replace("+", "-"), SCRIPT, language="javascript"),
         record(SCRIPT.replace("widest", "w").replace("+", "-"), SCRIPT.replace("widest", "w"), language="java"),
         record(test="assert longest_run([1, 1], 1) == 2 for position, item in enumerate(items):\n if item == wanted"),
@@ -61,7 +51,7 @@ def test_measured_programs_are_dropped(made):
 
 def test_others_pass_and_suites_keep_their_own_rows():
     assert decontaminated(FORBIDDEN, record()) == record()
-    own = record(MEASURED.replace(">=", ">"), MEASURED, origin=Origin.SUITE)
+    own = record(PLANTED.replace(">=", ">"), PLANTED, origin=Origin.SUITE)
     assert decontaminated(FORBIDDEN, own) is own
 
 

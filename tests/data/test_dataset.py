@@ -24,19 +24,9 @@ from data.store import read_rows
 from data.tokenizer import train_tokenizer
 from data.toml import read_plan
 from repair.errors import InputError
+from tests.data.planted import PLANTED, RENAMED
 
 ROOT = Path(__file__).parents[2]
-PLANTED = """def longest_run(items, wanted):
-    best = current = 0
-    for position, item in enumerate(items):
-        if item == wanted and position >= 0:
-            current += 1
-            best = max(best, current)
-        else:
-            current = 0
-    return best, len(items) - best, [x for x in items if x != wanted]
-"""
-RENAMED = PLANTED.replace("longest_run", "streak").replace("items", "row").replace("wanted", "mark")
 SECRET = """def connect(host):
     key = "AKIAIOSFODNN7QZXWVUT"
     if not host:

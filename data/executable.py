@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data.executed import Runner, observed, suite_row, tested
 from data.mutants import example
-from data.plan import Mutant, plan, source_files
+from data.mutant_plan import Mutant, plan, source_files
 from data.records import ErrorOrigin, Origin, Record
 from data.standalone import Module
 from data.testbed import Breakage, Failure, Ground, Testbed, open_testbed

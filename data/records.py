@@ -97,8 +97,9 @@ class Record:
             self.function,
             self.error,
             self.test,
+            "" if self.accepted else "rejected",
         )
-        return hashlib.sha256("\x1f".join((*parts, self.test)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     @property
     def hunks(self) -> tuple[Hunk, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from data.executable import ExecuteOptions, executable_mutants, execute
-from data.plan import source_files
+from data.mutant_plan import source_files
 from data.records import ErrorOrigin, Origin
 from data.testbed import Failure
 from data.testtext import TEST_TOKENS, test_text, tokens

@@ -1,5 +1,7 @@
 """Records: invariants, the flat form and the way to a training example."""
 
+from dataclasses import replace
+
 import pytest
 
 from data.records import ErrorOrigin, Origin, Record, example, from_row, to_row
@@ -26,6 +28,11 @@ def test_flat_form_comes_back():
     row = to_row(RECORD)
     assert from_row(row) == RECORD
     assert (row["id"], row["fault_first"], row["fault_last"], row["hunks"]) == (RECORD.id, 2, 2, 1)
+
+
+def test_a_rejected_repair_is_another_record():
+    assert replace(RECORD, accepted=False).id != RECORD.id
+    assert replace(RECORD, difficulty=0.5).id == RECORD.id
 
 
 def test_example_counts_in_the_lines_of_the_file():

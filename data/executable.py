@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.executed import Runner, observed, suite_row, tested
-from data.mutants import example
 from data.mutant_plan import Mutant, plan, source_files
+from data.mutants import example
 from data.records import ErrorOrigin, Origin, Record
 from data.standalone import Module
 from data.testbed import Breakage, Failure, Ground, Testbed, open_testbed

@@ -157,6 +157,9 @@ class Comparison:
 
     def _split(self, a: Node, b: Node) -> Iterator[tuple[tuple[Node, ...], tuple[Node, ...]]]:
         left, right = self._near(kids(self.table, a), kids(self.table, b))
+        if len(left) == len(right) == 1:  # the difference lies there, if anywhere: no signature is needed
+            yield tuple(left), tuple(right)
+            return
         for one, two in gaps([self.left[n] for n in left], [self.right[n] for n in right]):
             xs, ys = tuple(left[one]), tuple(right[two])
             if a.kind in self.table.blocks and xs and ys and len(xs) != len(ys):

@@ -183,6 +183,20 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Augment:
+    """Each training record written differently without changing what it means (`data.augment`), `copies` times more.
+
+    Renaming of parameters is left out: code outside of a record may call them by name.
+    """
+
+    copies: int = 0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _least(self, 0, "copies")
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """The files of the dataset; with a `tokenizer` (tokenizer.json) packed training rows, too."""
 
@@ -206,6 +220,7 @@ class Plan:
     clean: Clean = field(default_factory=Clean)
     decontaminate: Decontaminate = field(default_factory=Decontaminate)
     split: Split = field(default_factory=Split)
+    augment: Augment = field(default_factory=Augment)
     write: Write = field(default_factory=Write)
 
     def __post_init__(self) -> None:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import card
 from data.packing import write_packed_shards
-from data.plans import Plan
+from data.plans import Augment, Plan
+from data.records import from_row, to_row
 from data.shards import Shard, digest, room_needed, sha256_of, write_bytes
-from data.splits import SPLITS, TEST
+from data.splits import SPLITS, TEST, TRAIN
 from data.stages import FORMAT, Collected, Place, Progress, rows_of
 from data.store import write_text
 
@@ -80,22 +82,36 @@ def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
     return {name: dict(sorted(counter.items())) for name, counter in counts.items()}
 
 
-def _parquet(folder: Path, part: _Part) -> tuple[bytes, dict[str, Any]]:
+def _parquet(folder: Path, augment: Augment, part: _Part) -> tuple[bytes, dict[str, Any]]:
     from data.parquet import parquet_bytes
 
-    rows = [row for shard, numbers in part.pieces for row in rows_of(folder / f"{shard}.jsonl", numbers)]
+    found = (row for shard, numbers in part.pieces for row in rows_of(folder / f"{shard}.jsonl", numbers))
+    copies = augment.copies if part.split == TRAIN else 0
+    rows = [one for row in found for one in (row, *_copies(row, copies, augment.seed))]
     content = parquet_bytes(rows)
     told = {"rows": len(rows), "sha256": hashlib.sha256(content).hexdigest(), "counts": _counts(rows)}
     return content, told
 
 
-def _write_parquet(parts: Sequence[_Part], place: Place, choice: Shard) -> dict[str, dict[str, Any]]:
+def _copies(row: dict[str, object], copies: int, seed: int) -> Iterator[dict[str, Any]]:
+    """The same record written differently; the chance depends on the record alone, not on where it stands."""
+    if not copies:
+        return
+    from data.augment import TRANSFORMATIONS, augmented
+
+    kept = [one for one in TRANSFORMATIONS if one.name != "rename-parameters"]
+    draw = random.Random(f"{seed}:{row['id']}")
+    yield from map(to_row, augmented(from_row(row), draw, copies, kept))
+
+
+def _write_parquet(parts: Sequence[_Part], place: Place, choice: Shard, augment: Augment) -> dict[str, dict[str, Any]]:
     """Counts by part; those that are there are kept."""
-    shards = [Shard(place.out / "work" / "write", p.name, digest(FORMAT, choice.key, p.pieces)) for p in parts]
+    keys = [digest(FORMAT, choice.key, p.pieces, asdict(augment) if p.split == TRAIN else {}) for p in parts]
+    shards = [Shard(place.out / "work" / "write", p.name, key) for p, key in zip(parts, keys, strict=True)]
     files = [place.out / "data" / f"{part.name}.parquet" for part in parts]
     known = [shard.counts() if file.is_file() else None for shard, file in zip(shards, files, strict=True)]
     missing = [part for part, told in zip(parts, known, strict=True) if told is None]
-    results = place.executor.map(partial(_parquet, place.out / "work" / "clean"), missing)
+    results = place.executor.map(partial(_parquet, place.out / "work" / "clean", augment), missing)
     made: dict[str, dict[str, Any]] = {}
     for number, (part, shard, file, told) in enumerate(zip(parts, shards, files, known, strict=True), 1):
         own = told
@@ -145,7 +161,7 @@ def write_dataset(plan: Plan, place: Place, stages: Stages, against: Mapping[str
     """Write everything but `work/`; gives back the manifest."""
     out = place.out
     parts = list(_parts(stages.choice.shard, plan.write.rows))
-    made = _write_parquet(parts, place, stages.choice.shard)
+    made = _write_parquet(parts, place, stages.choice.shard, plan.augment)
     hashes = {part.name: str(made[part.name]["sha256"]) for part in parts if part.split != TEST}
     packed = write_packed_shards(plan, place, hashes) if plan.write.tokenizer else {}
     _remove_others(out / "data", {part.name for part in parts})

@@ -17,7 +17,7 @@ import pytest
 from data.dataset import build_dataset, collect_sources
 from data.executors import Processes, Serial
 from data.parquet import read_parquet
-from data.records import Origin
+from data.records import CLEAN, Origin
 from data.stages import Place
 from data.steps import Rejection, Step
 from data.store import read_rows
@@ -323,6 +323,20 @@ def test_other_choices_leave_nothing_behind(given, undisturbed, tmp_path):
     assert {n: h for n, h in found.items() if not n.startswith("work")} == {
         n: h for n, h in fresh.items() if not n.startswith("work")
     }
+
+
+def test_training_records_are_written_differently_as_often_as_asked(given, undisturbed, tmp_path):
+    built(given, tmp_path, overrides=["augment.copies=1", "write.tokenizer=''"])
+    plain, more = records(undisturbed[0], "train"), records(tmp_path, "train")
+    known = {one.id for one in plain}
+    copies = [one for one in more if one.id not in known]
+    assert known <= {one.id for one in more}
+    assert len(plain) / 2 < len(copies) <= len(plain)
+    assert all((one.buggy == one.fixed) == (one.bug_classes == (CLEAN,)) for one in copies)
+    assert [r.id for r in records(tmp_path, "test")] == [r.id for r in records(undisturbed[0], "test")]
+    again = tmp_path / "again"
+    built(given, again, executor=Processes(2), overrides=["augment.copies=1", "write.tokenizer=''"])
+    assert [one.id for one in records(again, "train")] == [one.id for one in more]
 
 
 def only_long(record):

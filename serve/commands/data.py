@@ -152,7 +152,7 @@ def _print(summary: Mapping[str, Any], *, as_json: bool) -> None:
 
 def _listed(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    text = ", ".join(f"{name or 'unknown'} {number}" for name, number in ordered[:_REASONS])
+    text = ", ".join(f"{name or 'none'} {number}" for name, number in ordered[:_REASONS])
     more = len(ordered) - _REASONS
     return f"{sum(counts.values())} ({text}{f', and {more} more' if more > 0 else ''})" if ordered else "0"
 

@@ -58,6 +58,7 @@ class Setting:
         (work, scratch, self.entries, self.preload, self.stdin, self.report, self.alone) = message
         self.work: str = os.path.abspath(work)
         self.scratch = [os.path.abspath(path) for path in scratch]
+        self.mounts = mount_points()  # before any candidate runs; none of them can mount
         self.wake = os.pipe()
         for end in self.wake:
             os.set_blocking(end, False)
@@ -423,14 +424,34 @@ def clean(setting: Setting) -> None:
     for directory in (setting.work, *setting.scratch):
         if not setting.alone:
             os.chmod(directory, 0o700)  # it is ours; in a namespace it is a mount point of another user
-        with os.scandir(directory) as listing:
-            found = list(listing)
-        for entry in found:
-            with suppress(OSError):  # a mount point: it is read-only
-                if entry.is_dir(follow_symlinks=False):
-                    remove_tree(entry.path)
-                else:
-                    os.unlink(entry.path)
+        empty(directory, setting.mounts)
+
+
+def empty(directory: str, mounts: frozenset[str]) -> None:
+    """Remove what lies in a directory, but not what is mounted somewhere below it.
+
+    Mounts are read-only, so that removing them fails anyway, but only after a walk through all of an interpreter's
+    files where that lies in /tmp: 0.2 s for each candidate.
+    """
+    with os.scandir(directory) as listing:
+        found = list(listing)
+    for entry in found:
+        if entry.path in mounts:
+            continue
+        with suppress(OSError):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+            elif any(path.startswith(f"{entry.path}/") for path in mounts):
+                empty(entry.path, mounts)
+            else:
+                remove_tree(entry.path)
+
+
+def mount_points() -> frozenset[str]:
+    """Where something is mounted; the kernel writes blanks and backslashes in octal."""
+    with open("/proc/self/mountinfo", "rb") as stream:
+        fields = [line.split(b" ")[4] for line in stream]
+    return frozenset(os.fsdecode(field.decode("unicode_escape").encode("latin-1")) for field in fields)
 
 
 def remove_tree(path: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from repair.errors import SandboxError
 from repair.sandbox import MIB, Command, Limits, Stop, Tier
-from repair.sandboxes import processes
+from repair.sandboxes import processes, resident
 from repair.sandboxes.bubblewrap import BubblewrapSandbox
 from repair.sandboxes.readable import interpreter_paths
 
@@ -358,3 +358,18 @@ def test_other_interpreters_serve_too(version):
             assert (done.stdout, done.stderr) == (b"%d\n" % number, b"")
         code = "import sys; print('%d.%d' % sys.version_info[:2]); 1 / 0"
         assert zygote.run({}, ("-c", code), LIMITS).stdout == f"{version}\n".encode()
+
+
+def test_cleaning_leaves_alone_what_is_mounted_below(tmp_path):
+    mounted = tmp_path / "home" / "venv"
+    for name in ("home/venv/bin/python", "home/left", "other/deep/left", "left"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    resident.empty(str(tmp_path), frozenset({str(mounted), "/proc"}))
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")) == [
+        "home", "home/venv", "home/venv/bin", "home/venv/bin/python",
+    ]  # fmt: skip
+
+
+def test_mount_points_are_those_of_this_process():
+    assert {"/", "/proc"} <= resident.mount_points()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from data.alignment import between, gaps, matches
+from data.prefix import common_prefix
 from repair.languages import Language, Node, Tree
 
 _MARKS = frozenset({",", "(", ")", "[", "]", "{", "}", ";", ":"})
@@ -221,20 +222,8 @@ def _twins(a: Node, b: Node, shift: int) -> bool:
 
 def _alike(left: str, right: str) -> tuple[int, int]:
     """How many characters the two texts share at the front and, of what is left, at the end."""
-    head = _prefix(left, right, min(len(left), len(right)))
-    return head, _prefix(left[::-1], right[::-1], min(len(left), len(right)) - head)
-
-
-def _prefix(left: str, right: str, most: int) -> int:
-    """Length of the common beginning, by halves: comparing slices is quicker than comparing characters."""
-    low = 0
-    while low < most:
-        middle = (low + most + 1) // 2
-        if left[low:middle] == right[low:middle]:
-            low = middle
-        else:
-            most = middle - 1
-    return low
+    head = common_prefix(left, right, min(len(left), len(right)))
+    return head, common_prefix(left[::-1], right[::-1], min(len(left), len(right)) - head)
 
 
 def _pairs(xs: Sequence[Node], ys: Sequence[Node]) -> bool:

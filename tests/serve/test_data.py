@@ -37,7 +37,16 @@ def recipe(tmp_path):
 def start(*argv):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "serve", "data", *map(str, argv)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(
+        command, **pipes, text=True, env=environment,
+        preexec_fn=interruptible,  # noqa: PLW1509 - nothing else runs in this process
+    )  # fmt: skip
+
+
+def interruptible():
+    """Undo what a shell does to its background jobs: they inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def emend(*argv, code=0):

@@ -15,7 +15,7 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from repair.errors import InputError
 from training.config import DataConfig
 
 _PACKED = ".ids.npy"
-Ids = NDArray[np.uint16]
+Ids = NDArray[np.uint16] | NDArray[np.uint32]
 Weights = NDArray[np.float32]
 
 
@@ -35,6 +35,42 @@ class Example(NamedTuple):
     weights: Weights
 
 
+class Examples(Protocol):
+    """Examples by number: mapped shards, or a dataset encoded for a model."""
+
+    too_long: int  # examples left out because they exceed a row
+
+    def __len__(self) -> int: ...
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example, (examples,)."""
+        ...
+
+    @property
+    def highest(self) -> int:
+        """The largest token id: it must lie below the vocabulary of a model."""
+        ...
+
+    def example(self, index: int) -> Example:
+        """One example."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Which examples of a batch are the two sides of a pair (Rafailov et al. 2023).
+
+    `pair` and `side` are (rows, length): the number of a token's pair in this batch, or -1, and +1 on target tokens of
+    the better repair, -1 on those of the worse one, 0 elsewhere; aligned with `Batch.labels`.
+    `reference` is (pairs,): log P(better) - log P(worse) of the model before training, nats.
+    """
+
+    pair: NDArray[np.int64]
+    side: NDArray[np.float32]
+    reference: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Packed rows. All arrays are (rows, length); `labels` is the next token, `weights` 0 where none counts."""
@@ -43,6 +79,7 @@ class Batch:
     labels: NDArray[np.int64]
     weights: NDArray[np.float32]
     segments: NDArray[np.int64]  # 1, 2, ... per row in order; 0 is padding
+    preference: Preference | None = None  # a preference step: both sides of each pair lie in this batch
 
     @property
     def tokens(self) -> int:
@@ -96,6 +133,11 @@ class Shards:
 
     def __len__(self) -> int:
         return len(self.spans)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example, (examples,)."""
+        return self.spans[:, 2] - self.spans[:, 1]
 
     @property
     def highest(self) -> int:

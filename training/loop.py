@@ -29,15 +29,20 @@ STOP = "stop"  # a file of this name in the directory of a run ends it after the
 
 
 class Engine(Protocol):
-    """A model with its loss: the mean over tokens of weight x negative log-likelihood (natural log)."""
+    """A model with its loss: weight x negative log-likelihood (natural log) of tokens, and what objectives add."""
 
     @property
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """What is trained and saved, by name."""
         ...
 
-    def gradients(self, batch: Batch) -> float:
-        """The loss of a batch; leaves its gradients in `.grad`."""
+    @property
+    def extras(self) -> Mapping[str, float]:
+        """Figures of the last `gradients` beside the loss (attention entropy, preference accuracy, ...), by name."""
+        ...
+
+    def gradients(self, batch: Batch, denominator: float) -> float:
+        """Sum of weight x loss over `denominator` (what a step's batches weigh together); ADDS gradients to `.grad`."""
         ...
 
     def loss(self, batch: Batch) -> tuple[float, float]:

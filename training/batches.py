@@ -24,7 +24,7 @@ from repair.errors import InputError
 from training.config import DataConfig
 
 _PACKED = ".ids.npy"
-Ids = NDArray[np.uint16] | NDArray[np.uint32]
+Ids = NDArray[np.uint16 | np.uint32]
 Weights = NDArray[np.float32]
 
 

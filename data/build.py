@@ -90,6 +90,8 @@ def _collect(build: Build, packages: Sequence[Package], forbidden: Forbidden) ->
 
 
 def _vocabulary(build: Build) -> Counts:
+    if build.recipe.tokenizer:
+        return _kept_vocabulary(build)
     names = build.names(held_out=False)
     share = max(1, build.recipe.sample // len(names))
     texts: list[str] = []
@@ -102,9 +104,24 @@ def _vocabulary(build: Build) -> Counts:
             size += len(file.text)
     tokenizer = train_tokenizer(texts, build.recipe.vocabulary)
     write_text(build.out / "tokenizer.json", tokenizer.to_str(pretty=True) + "\n")
+    return _vocabulary_counts(build)
+
+
+def _kept_vocabulary(build: Build) -> Counts:
+    path = Path(build.recipe.tokenizer).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"recipe.tokenizer {path}: {error.strerror}", field="recipe.tokenizer") from error
+    write_text(build.out / "tokenizer.json", text)
+    return _vocabulary_counts(build)
+
+
+def _vocabulary_counts(build: Build) -> Counts:
+    encoder = LineEncoder.read(build.out / "tokenizer.json")
     held_out = islice((f.text for f in collected(build.out / "files", build.names(held_out=True))), 200)
-    rate = bytes_per_token(LineEncoder(tokenizer), held_out)
-    return {"vocabulary": tokenizer.get_vocab_size(), "held_out_bytes_per_token": round(rate, 3)}
+    rate = bytes_per_token(encoder, held_out)
+    return {"vocabulary": encoder.size, "held_out_bytes_per_token": round(rate, 3)}
 
 
 def _pretrain(build: Build, encoder: LineEncoder) -> Counts:

@@ -34,6 +34,7 @@ class Recipe:
     algorithmic: tuple[str, ...] = ALGORITHMIC
     oversample: int = 3  # times that algorithmic code is seen
     vocabulary: int = 4096
+    tokenizer: str = ""  # tokenizer.json of an earlier base that goes on learning; empty: a new one is trained
     sample: int = 40_000_000  # bytes of text that the vocabulary is trained on
     row: int = 1024
     pretrain_tokens: int = 30_000_000

@@ -12,7 +12,7 @@ Examples never see each other: rows carry a segment number per token (0 is paddi
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -86,6 +86,11 @@ class Batch:
         """Tokens that are no padding."""
         return int((self.segments > 0).sum())
 
+    @property
+    def weight(self) -> float:
+        """All token weights together."""
+        return float(self.weights.sum())
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -98,10 +103,10 @@ class Position:
 class Shards:
     """All examples of some shard files, as spans of memory-mapped arrays; nothing is read before it is used."""
 
-    def __init__(self, patterns: Sequence[str], config: DataConfig) -> None:
+    def __init__(self, patterns: Sequence[str], config: DataConfig, name: str = "data.shards") -> None:
         paths = sorted({Path(p) for pattern in patterns for p in glob.glob(pattern)})  # noqa: PTH207 - absolute patterns
         if not paths:
-            raise InputError(f"no shard matches {', '.join(patterns) or 'the empty list'}", field="data.shards")
+            raise InputError(f"no shard matches {', '.join(patterns) or 'the empty list'}", field=name)
         self.paths = tuple(paths)
         self._background = np.float32(config.background)
         self.too_long = 0
@@ -110,7 +115,7 @@ class Shards:
         spans = [self._open(index, path, config) for index, path in enumerate(paths)]
         self.spans = np.concatenate(spans)  # (examples, 3): shard, start, end
         if not len(self.spans):
-            raise InputError(f"no example of at most {config.row_length} tokens", field="data.shards")
+            raise InputError(f"no example of at most {config.row_length} tokens", field=name)
 
     def _open(self, index: int, path: Path, config: DataConfig) -> NDArray[np.int64]:
         try:
@@ -210,19 +215,35 @@ def assemble(rows: Sequence[Sequence[Example]], config: DataConfig) -> Batch:
     return Batch(ids, labels, weights, segments)
 
 
+Choose = Callable[[int, Sequence[int]], list[Example]]
+"""Pool number and the examples drawn for it -> what is learned in their place (the hardest variant of each)."""
+
+
 class Batches:
     """An endless, deterministic stream of batches over shards; `position` is that of the next batch."""
 
-    def __init__(self, shards: Shards, config: DataConfig, seed: int, position: Position | None = None) -> None:
-        self.shards, self.config, self.seed = shards, config, seed
-        self.position = position or Position()
+    def __init__(self, examples: Examples, config: DataConfig, seed: int, choose: Choose | None = None) -> None:
+        self.examples, self.config, self.seed = examples, config, seed
+        self.position = Position()
+        self._choose = choose
+
+    def an_epoch(self) -> int:
+        """Batches in which every example comes once; a little less or more in later epochs, packed otherwise."""
+        per_epoch = -(-len(self.examples) // self.config.pool)
+        lengths = self.examples.lengths
+        rows = (pack(lengths[self._chosen(n)].tolist(), self.config.row_length) for n in range(per_epoch))
+        return sum(-(-len(pool) // self.config.rows) for pool in rows)
+
+    def _chosen(self, number: int) -> NDArray[np.int64]:
+        """Which examples make pool `number`."""
+        per_epoch = -(-len(self.examples) // self.config.pool)
+        epoch, part = divmod(number, per_epoch)
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.examples))
+        return order[part * self.config.pool : (part + 1) * self.config.pool]
 
     def _pool(self, number: int) -> list[list[Example]]:
-        per_epoch = -(-len(self.shards) // self.config.pool)
-        epoch, part = divmod(number, per_epoch)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.shards))
-        chosen = order[part * self.config.pool : (part + 1) * self.config.pool]
-        examples = [self.shards.example(int(i)) for i in chosen]
+        chosen = [int(i) for i in self._chosen(number)]
+        examples = self._choose(number, chosen) if self._choose else [self.examples.example(i) for i in chosen]
         rows = pack([len(e.ids) for e in examples], self.config.row_length)
         shuffled = np.random.default_rng((self.seed, number, 1)).permutation(len(rows))
         return [[examples[i] for i in rows[r]] for r in shuffled]
@@ -237,7 +258,8 @@ class Batches:
             self.position = Position(self.position.pool + 1, 0)
 
 
-def heldout_batches(shards: Shards, config: DataConfig, limit: int) -> list[Batch]:
-    """The first `limit` batches of held-out shards in a fixed order: the same for every evaluation."""
-    stream = iter(Batches(shards, config, seed=0))
-    return [next(stream) for _ in range(limit)]
+def heldout_batches(examples: Examples, config: DataConfig, limit: int) -> list[Batch]:
+    """The first `limit` batches of held-out examples in a fixed order, none twice: the same for every evaluation."""
+    batches = Batches(examples, config, seed=0)
+    stream = iter(batches)
+    return [next(stream) for _ in range(min(limit, batches.an_epoch()))]

@@ -10,6 +10,7 @@ raises and leaves the last good checkpoint in place.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,11 @@ class State:
     tokens: int = 0
     seconds: float = 0.0  # of training, over all restarts
     position: Position = field(default_factory=Position)
+    pairs: Position = field(default_factory=Position)  # in the stream of preference pairs
+    best: float = math.inf  # lowest held-out loss so far
+    waited: int = 0  # evaluations since then
+    losses: tuple[float, ...] = ()  # of the last steps: what a spike is measured against
+    bad: int = 0  # batches in a row that were skipped
 
 
 def _flatten(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
@@ -104,14 +110,17 @@ def read_state(checkpoint: Path) -> State:
     """State of a checkpoint. Raises InputError when it is none."""
     try:
         raw = cast("dict[str, object]", json.loads((checkpoint / "state.json").read_text(encoding="utf-8")))
-        position = Position(**cast("dict[str, int]", raw.pop("position")))
-        return State(**cast("dict[str, int]", raw), position=position)
+        places = {name: Position(**cast("dict[str, int]", raw.pop(name, {}))) for name in ("position", "pairs")}
+        losses = tuple(cast("list[float]", raw.pop("losses", [])))
+        return State(**cast("dict[str, int]", raw), **places, losses=losses)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{checkpoint} is no checkpoint: {error}", field="run.init") from error
 
 
 def restore_optimizers(checkpoint: Path, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-    """Load the moments. Raises InputError when the file is missing or of other parameters."""
+    """Load the moments, where the checkpoint has some. Raises InputError when they are of other parameters."""
+    if not (checkpoint / "optimizer.safetensors").exists():
+        return  # plain weights
     try:
         _restore(optimizers, load_file(checkpoint / "optimizer.safetensors"))
     except (OSError, SafetensorError, ValueError, KeyError) as error:

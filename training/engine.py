@@ -27,17 +27,23 @@ class TorchEngine:
         return dict(self.model.named_parameters())
 
     def _sums(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        config = self.model.config
-        segments, weights = torch.from_numpy(batch.segments), torch.from_numpy(batch.weights)
-        cos, sin = rotary(config, segments.shape[1], self.dtype)
+        config, device = self.model.config, self.model.model.embed_tokens.weight.device
+        segments, weights, ids, labels = (
+            torch.from_numpy(array).to(device) for array in (batch.segments, batch.weights, batch.ids, batch.labels)
+        )
+        cos, sin = (table.to(device) for table in rotary(config, segments.shape[1], self.dtype))
         bias = block_mask(segments).to(self.dtype)
-        nll = self._nll(torch.from_numpy(batch.ids), cos, sin, bias, torch.from_numpy(batch.labels).int())
+        nll = self._nll(ids, cos, sin, bias, labels.int())
         return (nll * weights.flatten()).sum(), weights.sum()
 
-    def gradients(self, batch: Batch) -> float:
-        """The weighted mean loss; gradients are added to `.grad`."""
-        total, count = self._sums(batch)
-        loss = total / count.clamp(min=1e-6)
+    @property
+    def extras(self) -> Mapping[str, float]:
+        """Nothing beside the loss."""
+        return {}
+
+    def gradients(self, batch: Batch, denominator: float) -> float:
+        """As `Engine.gradients`."""
+        loss = self._sums(batch)[0] / denominator
         loss.backward()
         return loss.item()
 

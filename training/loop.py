@@ -6,26 +6,29 @@ CPU engine and LoRA on a Hugging Face model share it. Token-weighted cross-entro
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from repair.errors import ModelError
-from training.batches import Batch, Batches
+from repair.errors import InputError, ModelError
+from training.batches import Batch, Position
 from training.checkpoint import State, latest, read_state, read_weights, restore_optimizers, save
-from training.config import OptimConfig, Recipe
+from training.config import Recipe
 from training.optim import build_optimizers, deadline_factor, schedule_factor, set_rate
+from training.spikes import MEMORY, judge
+from training.world import Alone, World
 
-Metrics = Mapping[str, float]
+Record = Mapping[str, object]
 STOP = "stop"  # a file of this name in the directory of a run ends it after the step, saved
+BEST = "best"  # folder of the checkpoint with the lowest held-out loss
+_LEAST = 1e-6  # weight of a step without any target
 
 
 class Engine(Protocol):
@@ -73,120 +76,212 @@ class Clock:
         return deadline_factor(self.deadline - time.time(), self.decay_seconds)
 
 
-class Log:
-    """JSON lines, one a record, flushed at once."""
+class Observer(Protocol):
+    """Somebody who is told what happens: a file, a live display, TensorBoard, a search that may end the run."""
 
-    def __init__(self, path: Path, echo: Callable[[str], None] | None = None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
-        self._echo = echo
-
-    def write(self, record: Metrics) -> None:
-        """Append one record."""
-        line = json.dumps(dict(record))
-        self._file.write(line + "\n")
-        self._file.flush()
-        if self._echo:
-            self._echo(line)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def record(self, record: Record) -> None:
+        """One flat record: a step, an evaluation, a sample, a skipped batch."""
+        ...
 
 
-def evaluate(engine: Engine, batches: Sequence[Batch]) -> float:
-    """Mean loss (nats a token) over batches."""
-    sums = np.array([engine.loss(batch) for batch in batches])
-    return float(sums[:, 0].sum() / sums[:, 1].sum())
+class Stream(Protocol):
+    """Batches without end; `position` is that of the next one."""
+
+    position: Position
+
+    def __iter__(self) -> Iterator[Batch]: ...
 
 
-def _keep_batch(out: Path, batch: Batch, step: int) -> Path:
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a run learns from and is measured on."""
+
+    batches: Stream
+    heldout: Sequence[Batch] = ()
+    pairs: Stream | None = None  # preference steps
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run meets beside its model and its data."""
+
+    world: World = field(default_factory=Alone)
+    observers: Sequence[Observer] = ()
+    samples: Callable[[], Iterable[Record]] | None = None  # repairs of a few held-out examples as the model is now
+
+
+def evaluate(engine: Engine, batches: Sequence[Batch], world: World | None = None) -> float:
+    """Mean loss (nats a token) over batches, each process measuring its share."""
+    world = world or Alone()
+    sums = np.array([engine.loss(batch) for batch in batches[world.rank :: world.size]]).reshape(-1, 2)
+    total, count = (world.total(float(value)) for value in sums.sum(axis=0))
+    return total / max(count, _LEAST)
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def keep_batches(out: Path, batches: Sequence[Batch], step: int) -> Path:
+    """Write the batches of a bad step for looking at. Arrays as in Batch, those of batch n named `NAME.n`."""
     path = out / f"bad-batch-{step}.npz"
-    np.savez(path, ids=batch.ids, labels=batch.labels, weights=batch.weights, segments=batch.segments)
+    names = ("ids", "labels", "weights", "segments")
+    np.savez(path, **{f"{name}.{n}": getattr(batch, name) for n, batch in enumerate(batches) for name in names})
     return path
-
-
-def update(
-    engine: Engine, batch: Batch, optimizers: Sequence[torch.optim.Optimizer], config: OptimConfig, out: Path, step: int
-) -> tuple[float, float]:
-    """One step: (loss, norm of the gradients before clipping).
-
-    Raises ModelError when either is not finite: the batch is saved, the weights are those before the step.
-    """
-    for optimizer in optimizers:
-        optimizer.zero_grad(set_to_none=False)
-    loss = engine.gradients(batch)
-    norm = float(nn.utils.clip_grad_norm_(engine.parameters.values(), config.clip))
-    if not (np.isfinite(loss) and np.isfinite(norm)):
-        path = _keep_batch(out, batch, step)
-        raise ModelError(f"step {step}: loss {loss}, gradient norm {norm}; lower optim.lr. The batch is in {path}")
-    for optimizer in optimizers:
-        optimizer.step()
-    return loss, norm
 
 
 class Trainer:
     """A run: everything between two checkpoints. `run()` returns the final state."""
 
-    def __init__(self, engine: Engine, recipe: Recipe, batches: Batches, heldout: Sequence[Batch], log: Log) -> None:
-        self.engine, self.recipe, self.batches, self.heldout, self.log = engine, recipe, batches, heldout, log
+    def __init__(self, engine: Engine, recipe: Recipe, material: Material, around: Surroundings | None = None) -> None:
+        self.engine, self.recipe, self.material = engine, recipe, material
+        self.around = around or Surroundings()
         self.optimizers = build_optimizers(engine.parameters.items(), recipe.optim)
         self.state = State()
         self.clock = Clock.of(recipe.run.deadline, recipe.run.decay_minutes)
         self._resume()
+        self._batches = iter(material.batches)
+        self._pairs = iter(material.pairs) if material.pairs else None
 
     def _resume(self) -> None:
         found, run = latest(self.recipe.run.out), self.recipe.run
         source = found or (latest(run.init) or run.init if run.init else None)
         if source is None:
             return
-        weights = read_weights(source)
-        with torch.no_grad():
-            for name, parameter in self.engine.parameters.items():
-                parameter.copy_(weights[name])
+        self.take(read_weights(source), source)
         restore_optimizers(source, self.optimizers)
         if found:
             self.state = read_state(found)
-            self.batches.position = self.state.position
+            self.material.batches.position = self.state.position
+            if self.material.pairs:
+                self.material.pairs.position = self.state.pairs
+
+    def take(self, weights: Mapping[str, Tensor], source: Path) -> None:
+        """Put weights in the place of the engine's. Raises InputError when they are of another model."""
+        with torch.no_grad():
+            for name, parameter in self.engine.parameters.items():
+                if name not in weights or weights[name].shape != parameter.shape:
+                    raise InputError(f"{source} holds other weights than this recipe trains ({name})", field="run.init")
+                parameter.copy_(weights[name])
 
     def _rate(self) -> float:
         config, run = self.recipe.optim, self.recipe.run
         return config.lr * schedule_factor(config, self.state.step, run.steps) * self.clock.factor()
 
-    def _save(self) -> None:
-        save(self.recipe.run.out, self.state, self.engine.parameters, self.optimizers)
+    def _save(self, out: Path | None = None) -> None:
+        if self.around.world.rank == 0:
+            save(out or self.recipe.run.out, self.state, self.engine.parameters, self.optimizers)
+        self.around.world.wait()
 
     def _finished(self, rate: float) -> bool:
-        asked = (self.recipe.run.out / STOP).exists()
-        return asked or self.state.step >= self.recipe.run.steps or rate <= 0.0
+        run = self.recipe.run
+        patient = run.patience and self.state.waited >= run.patience
+        asked = self.around.world.total(float((run.out / STOP).exists())) > 0
+        return asked or bool(patient) or self.state.step >= run.steps or rate <= 0.0
+
+    def _tell(self, record: Record) -> None:
+        for observer in self.around.observers:
+            observer.record(record)
 
     def run(self) -> State:
         """Train to the last step, the deadline or a file `stop`, saving on the way and at the end."""
-        run, saved = self.recipe.run, time.monotonic()
-        for batch in self.batches:
-            rate = self._rate()
-            if self._finished(rate):
-                break
-            self._step(batch, rate)
-            if self.heldout and self.state.step % run.evaluate_steps == 0:
-                self.log.write({"step": self.state.step, "heldout": evaluate(self.engine, self.heldout)})
-            if time.monotonic() - saved > run.save_seconds:
+        run, saved, evaluated = self.recipe.run, time.monotonic(), -1
+        while not self._finished(rate := self._rate()):
+            self._step(rate)
+            if self.material.heldout and self.state.step % run.evaluate_steps == 0:
+                self._evaluate()
+                evaluated = self.state.step
+            self._sample()
+            due = float(time.monotonic() - saved > run.save_seconds)
+            if self.around.world.total(due) > 0:  # the processes' clocks differ
                 self._save()
                 saved = time.monotonic()
-        if self.heldout:
-            self.log.write({"step": self.state.step, "heldout": evaluate(self.engine, self.heldout)})
+        if self.material.heldout and evaluated != self.state.step:
+            self._evaluate()
         self._save()
+        self._keep_best()
         return self.state
 
-    def _step(self, batch: Batch, rate: float) -> None:
+    def _evaluate(self) -> None:
+        loss = evaluate(self.engine, self.material.heldout, self.around.world)
+        better = loss < self.state.best
+        waited = 0 if better else self.state.waited + 1
+        self.state = replace(self.state, best=min(loss, self.state.best), waited=waited)
+        if better and self.recipe.run.keep == "best":
+            self._save(self.recipe.run.out / BEST)
+        self._tell({"step": self.state.step, "heldout": loss})
+
+    def _keep_best(self) -> None:
+        """The weights with the lowest held-out loss are the result, where the recipe says so."""
+        best = latest(self.recipe.run.out / BEST) if self.recipe.run.keep == "best" else None
+        if best is not None:
+            self.take(read_weights(best), best)
+
+    def _sample(self) -> None:
+        every = self.recipe.watch.samples
+        if every and self.around.samples and self.state.step % every == 0 and self.around.world.rank == 0:
+            for record in self.around.samples():
+                self._tell({"step": self.state.step, "sample": record})
+
+    def _draw(self) -> list[Batch]:
+        """The batches of one step, of all processes: of preference pairs or of examples, by the seed and the step."""
+        config = self.recipe.objective
+        dice = np.random.default_rng((self.recipe.run.seed, self.state.step, 2)).random()
+        pairs = self._pairs is not None and dice < config.preference_share
+        source = self._pairs if pairs and self._pairs is not None else self._batches
+        return [next(source) for _ in range(self.recipe.optim.accumulate * self.around.world.size)]
+
+    def _gradients(self, batches: Sequence[Batch]) -> tuple[float, float, dict[str, float]]:
+        """(loss, norm of the gradients before clipping, other figures), summed over the processes."""
+        world, parameters = self.around.world, list(self.engine.parameters.values())
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=False)
+        # dropout and noise depend on the step alone, so that a resumed run draws the same
+        torch.manual_seed(_seed(self.recipe.run.seed, self.state.step, world.rank))
+        denominator = max(sum(batch.weight for batch in batches), _LEAST)
+        loss, extras = 0.0, dict[str, float]()
+        for batch in batches[world.rank :: world.size]:
+            loss += self.engine.gradients(batch, denominator)
+            for name, value in self.engine.extras.items():
+                extras[name] = extras.get(name, 0.0) + value / len(batches)
+        world.reduce(parameters)
+        norm = float(nn.utils.clip_grad_norm_(parameters, self.recipe.optim.clip))
+        return world.total(loss), norm, {name: world.total(value) for name, value in sorted(extras.items())}
+
+    def _step(self, rate: float) -> None:
         began = time.monotonic()
         set_rate(self.optimizers, rate)
-        loss, norm = update(
-            self.engine, batch, self.optimizers, self.recipe.optim, self.recipe.run.out, self.state.step
-        )
+        batches = self._draw()
+        loss, norm, extras = self._gradients(batches)
+        self._update(batches, loss, norm)
         spent, before = time.monotonic() - began, self.state
-        self.state = State(before.step + 1, before.tokens + batch.tokens, before.seconds + spent, self.batches.position)
-        self.log.write({
+        tokens = sum(batch.tokens for batch in batches)
+        pairs = self.material.pairs.position if self.material.pairs else before.pairs
+        self.state = replace(
+            before, step=before.step + 1, tokens=before.tokens + tokens, seconds=before.seconds + spent,
+            position=self.material.batches.position, pairs=pairs,
+        )  # fmt: skip
+        self._tell({
             "step": self.state.step, "loss": loss, "norm": norm, "rate": rate, "tokens": self.state.tokens,
-            "seconds": round(self.state.seconds, 2), "tokens_per_second": round(batch.tokens / spent, 1),
+            "seconds": round(self.state.seconds, 2), "tokens_per_second": round(tokens / spent, 1), **extras,
         })  # fmt: skip
+
+    def _update(self, batches: Sequence[Batch], loss: float, norm: float) -> None:
+        """Move the weights, unless loss or gradients are bad: then the batches are kept for looking at.
+
+        Raises ModelError when that happens too often in a row, or to a loss that is not finite with `watch.skip` 0.
+        """
+        watch = self.recipe.watch
+        verdict = judge(self.state.losses, loss, norm, watch.spike)
+        if verdict is None:
+            self.state = replace(self.state, losses=(*self.state.losses, loss)[-MEMORY:], bad=0)
+            for optimizer in self.optimizers:
+                optimizer.step()
+            return
+        step = self.state.step
+        path = keep_batches(self.recipe.run.out, batches, step)
+        self.state = replace(self.state, bad=self.state.bad + 1)
+        if self.state.bad > watch.skip:
+            self._save()
+            raise ModelError(f"step {step}: {verdict}; lower optim.lr. The batch is in {path}")
+        self._tell({"step": step, "skipped": verdict, "batch": str(path)})

@@ -143,7 +143,7 @@ def block_mask(segments: Tensor) -> Tensor:
     -inf keeps rows of padding free of NaN.
     """
     length = segments.shape[-1]
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     seen = (segments[:, :, None] == segments[:, None, :]) & causal
     return torch.where(seen, 0.0, -1e9).unsqueeze(1)
 
@@ -193,5 +193,5 @@ class NegativeLogLikelihood(torch.autograd.Function):
         (grad,) = grad_outputs
         logits, labels, normaliser = ctx.saved_tensors
         probability = torch.exp(logits.float() - normaliser[:, None])
-        chosen = torch.arange(logits.shape[-1], dtype=torch.int32) == labels[:, None]
+        chosen = torch.arange(logits.shape[-1], dtype=torch.int32, device=logits.device) == labels[:, None]
         return ((probability - chosen.float()) * grad[:, None]).to(logits.dtype), None

@@ -1,8 +1,8 @@
 """Optimizers and learning-rate schedules, by name.
 
 Owns which parameters get which update and the learning rate of a step. Knows no model class and no clock.
-AdamW: Loshchilov and Hutter 2019. Muon: Jordan et al. 2024, update scaled to AdamW's (Liu et al. 2025), so
-that one learning rate serves both.
+Adam: Kingma and Ba 2015. AdamW: Loshchilov and Hutter 2019. Muon: Jordan et al. 2024,
+update scaled to AdamW's (Liu et al. 2025), so that one learning rate serves both.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ def build_optimizers(named: NamedParameters, config: OptimConfig) -> list[torch.
     trainable = [(name, p) for name, p in named if p.requires_grad]
     if config.optimizer == "sgd":
         return [torch.optim.SGD([p for _, p in trainable], lr=config.lr, momentum=config.beta1)]
+    if config.optimizer == "adam":
+        return [
+            torch.optim.Adam([p for _, p in trainable], lr=config.lr, betas=(config.beta1, config.beta2), fused=True)
+        ]
     if config.optimizer == "adamw":
         return [_adamw([p for _, p in trainable], config)]
     inner = [p for name, p in trainable if p.ndim == 2 and "embed" not in name and "lm_head" not in name]

@@ -7,53 +7,66 @@ Owns the composition: recipe -> shards, model, engine, loop. The command line ca
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from training.batches import Batches, Shards, heldout_batches
+from repair.errors import InputError, ModelError
+from training.batches import Examples, Shards
 from training.checkpoint import State
 from training.config import Recipe, read_recipe
 from training.engine import TorchEngine
-from training.loop import Engine, Log, Trainer
-from training.memory import keep_memory
+from training.loop import Engine, Material, Observer, Surroundings, Trainer
+from training.material import Sources, material, prepare
 from training.model import Llama
-
-HELDOUT_BATCHES = 8
+from training.watch import observers
+from training.world import world
 
 
 def build_engine(recipe: Recipe) -> Engine:
     """The model of the recipe, freshly initialised, behind the engine it asks for."""
     torch.manual_seed(recipe.run.seed)
     model = Llama(recipe.model)
-    if recipe.run.engine == "native":
+    if recipe.run.engine != "torch":
         from training.native import NativeEngine
 
-        return NativeEngine(model)
-    return TorchEngine(model, getattr(torch, recipe.run.dtype), compiled=recipe.run.compile)
+        try:
+            return NativeEngine(model)
+        except ModelError:
+            if recipe.run.engine == "native":
+                raise
+    device = "cuda" if recipe.run.device == "auto" and torch.cuda.is_available() else recipe.run.device
+    where = torch.device("cpu" if device == "auto" else device)
+    return TorchEngine(model.to(where), getattr(torch, recipe.run.dtype), compiled=recipe.run.compile)
 
 
-def train_base(recipe: Recipe, echo: Callable[[str], None] | None = None) -> State:
+def _vocabulary_check(examples: Examples, vocabulary: int) -> None:
+    if examples.highest >= vocabulary:
+        raise InputError(
+            f"the shards hold token {examples.highest}, model.vocabulary is {vocabulary}: take the tokenizer's size",
+            field="model.vocabulary",
+        )
+
+
+def train_base(recipe: Recipe, observers: Sequence[Observer] = ()) -> State:
     """Run the recipe to its end, or on from its last checkpoint. Raises InputError, ModelError."""
-    keep_memory()
-    torch.set_num_threads(recipe.run.threads)
-    shards = Shards(recipe.data.shards, recipe.data)
-    heldout = ()
-    if recipe.data.heldout:
-        heldout = heldout_batches(Shards(recipe.data.heldout, recipe.data), recipe.data, HELDOUT_BATCHES)
-    log = Log(recipe.run.out / "log.jsonl", echo)
-    log.write({"examples": len(shards), "too_long": shards.too_long})
-    batches = Batches(shards, recipe.data, recipe.run.seed)
-    try:
-        return Trainer(build_engine(recipe), recipe, batches, heldout, log).run()
-    finally:
-        log.close()
+    prepare(recipe)
+    processes = world()
+    if not recipe.data.shards:
+        raise InputError("data.shards: a base is made from token shards (`emend data build`)", field="data.shards")
+    held = Shards(recipe.data.heldout, recipe.data, "data.heldout") if recipe.data.heldout else None
+    recipe, batches, heldout = material(recipe, Sources(Shards(recipe.data.shards, recipe.data), held), processes.size)
+    _vocabulary_check(batches.examples, recipe.model.vocabulary)
+    around = Surroundings(processes, observers if processes.rank == 0 else ())
+    return Trainer(build_engine(recipe), recipe, Material(batches, heldout), around).run()
 
 
 def main(arguments: Sequence[str]) -> None:
     """RECIPE.toml and `section.key=value` overrides."""
-    train_base(read_recipe(Path(arguments[0]), arguments[1:]))
+    recipe = read_recipe(Path(arguments[0]), arguments[1:])
+    with observers(recipe) as watching:
+        train_base(recipe, watching)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,14 @@ def load_local(
     return LocalModel(name, engine, _format(source, engine, adapted=adapter is not None))
 
 
+def answering(source: str | Path, network: Network, *, adapted: bool) -> LocalModel:
+    """A model around a network that is loaded already; `source` has its tokenizer. Raises ModelError."""
+    engine = Engine(network)
+    return LocalModel(
+        str(source), engine, _format(Path(source) if Path(source).is_dir() else source, engine, adapted=adapted)
+    )
+
+
 def _network(source: str | Path, adapter: Path | None, where: torch.device, dtype: str | None) -> Network:
     """A small plain Llama without transformers, anything else by it."""
     try:

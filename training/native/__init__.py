@@ -150,10 +150,15 @@ class NativeEngine:
             for begin, end in flat.chunks()
         )  # fmt: skip
 
-    def gradients(self, batch: Batch) -> float:
-        """The weighted mean loss; gradients are added to `.grad`."""
+    @property
+    def extras(self) -> Mapping[str, float]:
+        """Nothing beside the loss."""
+        return {}
+
+    def gradients(self, batch: Batch, denominator: float) -> float:
+        """As `Engine.gradients`."""
         flat = Flat(batch)
-        flat.weights /= max(float(flat.weights.sum()), 1e-6)
+        flat.weights /= denominator
         return self._run(flat, train=True)
 
     def loss(self, batch: Batch) -> tuple[float, float]:

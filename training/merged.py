@@ -1,0 +1,180 @@
+"""LoRA factors of the lean Llama, trained by an engine that only knows whole weights, and left in PEFT's format.
+
+Owns `MergedEngine`, which merges the factors into the weights and projects their gradients (exact, and lets the native
+engine do the work), and reading the lean Llama. Any other model is `hub.py`'s.
+LoRA: Hu et al. 2021; rank-stabilised scale: Kalajdzievski 2023.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from repair.errors import InputError, ModelError
+from training.batches import Batch
+from training.config import LoraConfig, ModelConfig
+from training.loop import Engine
+from training.model import Llama
+
+PREFIX = "base_model.model."
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class MergedEngine:
+    """LoRA factors of a lean Llama whose engine only knows whole weights.
+
+    The loss of W + s B A has the gradients dB = s dW A' and dA = s B' dW, so each step merges, asks the inner
+    engine for dW and projects. Worth it where merging is cheap against a step, that is for small models.
+    """
+
+    def __init__(self, inner: Engine, config: LoraConfig, seed: int, start: Mapping[str, Tensor] | None = None) -> None:
+        self._inner = inner
+        self._base = {name: p.detach().clone() for name, p in inner.parameters.items()}
+        self._scale = config.alpha / (math.sqrt(config.rank) if config.rslora else config.rank)
+        targets = config.targets or LINEAR
+        self.modules = [n.removesuffix(".weight") for n in self._base if n.split(".")[-2] in targets]
+        if not self.modules:
+            raise InputError(f"no module is called {', '.join(targets)}; there are {', '.join(LINEAR)}", field="lora")
+        generator = torch.Generator().manual_seed(seed)
+        self._factors: dict[str, nn.Parameter] = {}
+        for module in self.modules:
+            rows, columns = self._base[f"{module}.weight"].shape
+            bound = 1 / math.sqrt(columns)  # peft's: Kaiming uniform with a = sqrt(5)
+            low = torch.empty(config.rank, columns).uniform_(-bound, bound, generator=generator)
+            self._factors[f"{module}.lora_A.weight"] = nn.Parameter(low)
+            self._factors[f"{module}.lora_B.weight"] = nn.Parameter(torch.zeros(rows, config.rank))
+        if start is not None:
+            self._start(start)
+
+    @torch.no_grad()
+    def _start(self, factors: Mapping[str, Tensor]) -> None:
+        wrong = set(factors) ^ set(self._factors)
+        wrong |= {n for n in set(factors) & set(self._factors) if factors[n].shape != self._factors[n].shape}
+        if wrong:
+            raise ModelError(f"run.adapter does not fit the base ({min(wrong)}): use the base it was made for")
+        for name, tensor in factors.items():
+            self._factors[name].copy_(tensor)
+
+    @property
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """The factors."""
+        return self._factors
+
+    def _pair(self, module: str) -> tuple[nn.Parameter, nn.Parameter]:
+        return self._factors[f"{module}.lora_A.weight"], self._factors[f"{module}.lora_B.weight"]
+
+    @torch.no_grad()
+    def _merge(self) -> None:
+        for module in self.modules:
+            low, high = self._pair(module)
+            name = f"{module}.weight"
+            self._inner.parameters[name].copy_(self._base[name] + self._scale * (high @ low))
+
+    @torch.no_grad()
+    def _project(self) -> None:
+        for module in self.modules:
+            low, high = self._pair(module)
+            whole = self._inner.parameters[f"{module}.weight"].grad
+            if whole is None:
+                raise ModelError(f"the engine gave no gradient of {module}")
+            _add(low, self._scale * (high.T @ whole))
+            _add(high, self._scale * (whole @ low.T))
+
+    @property
+    def extras(self) -> Mapping[str, float]:
+        """Those of the inner engine."""
+        return self._inner.extras
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """The whole weights with the factors as they are now."""
+        self._merge()
+        return self._inner.parameters
+
+    def gradients(self, batch: Batch, denominator: float) -> float:
+        """As `Engine.gradients`."""
+        self._merge()
+        for parameter in self._inner.parameters.values():
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+        loss = self._inner.gradients(batch, denominator)
+        self._project()
+        return loss
+
+    def loss(self, batch: Batch) -> tuple[float, float]:
+        """As `Engine.loss`."""
+        self._merge()
+        return self._inner.loss(batch)
+
+
+def _add(parameter: nn.Parameter, gradient: Tensor) -> None:
+    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+
+def read_factors(adapter: Path, config: LoraConfig) -> tuple[dict[str, Tensor], LoraConfig]:
+    """The factors of a plain LoRA directory, fp32, and `config` with its rank, scale and targets.
+
+    Raises ModelError when it is none that `MergedEngine` can go on with.
+    """
+    try:
+        raw = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        tensors = load_file(adapter / "adapter_model.safetensors")
+        rank, alpha, targets = int(raw["r"]), int(raw["lora_alpha"]), cast("list[str]", raw["target_modules"])
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise ModelError(f"{adapter} is no LoRA adapter: {error}") from error
+    if raw.get("use_dora") or raw.get("rank_pattern") or not all(name.startswith(PREFIX) for name in tensors):
+        raise ModelError(f"{adapter} is more than plain LoRA: set run.engine=torch")
+    found = replace(config, rank=rank, alpha=alpha, targets=tuple(targets), rslora=bool(raw.get("use_rslora")))
+    return {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()}, found
+
+
+def write_adapter(factors: Mapping[str, Tensor], config: LoraConfig, base: str, out: Path) -> None:
+    """A PEFT directory of factors named `MODULE.lora_A.weight` and `MODULE.lora_B.weight`."""
+    out.mkdir(parents=True, exist_ok=True)
+    tensors = {PREFIX + name: t.detach().contiguous() for name, t in factors.items()}
+    save_file(tensors, out / "adapter_model.safetensors", metadata={"format": "pt"})
+    settings = {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "r": config.rank,
+        "lora_alpha": config.alpha, "lora_dropout": config.dropout, "use_rslora": config.rslora, "use_dora": False,
+        "target_modules": sorted(config.targets or LINEAR), "bias": "none", "inference_mode": True,
+        "fan_in_fan_out": False,
+    }  # fmt: skip
+    (out / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def load_lean(directory: Path) -> Llama:
+    """A Hugging Face Llama directory with tied embeddings as the lean model, fp32. Raises ModelError: another kind."""
+    try:
+        raw = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        rope = raw.get("rope_parameters") or raw
+        if (
+            raw["model_type"] != "llama"
+            or not raw.get("tie_word_embeddings")
+            or rope.get("rope_type", "default") != "default"
+        ):
+            raise ValueError("not a Llama with tied embeddings and plain rotary positions")
+        config = ModelConfig(
+            raw["vocab_size"], raw["hidden_size"], raw["num_hidden_layers"], raw["num_attention_heads"],
+            raw["num_key_value_heads"], raw["intermediate_size"], raw["max_position_embeddings"],
+            float(rope["rope_theta"]), raw["rms_norm_eps"],
+        )  # fmt: skip
+        weights = load_file(directory / "model.safetensors")
+    except (OSError, KeyError, ValueError) as error:
+        raise ModelError(f"{directory} is no Llama that the lean model can read: {error!r}") from error
+    model = Llama(config)
+    wrong = model.load_state_dict(
+        {k: v.float() for k, v in weights.items() if not re.match("lm_head", k)}, strict=False
+    )
+    if wrong.missing_keys or wrong.unexpected_keys:
+        raise ModelError(f"{directory}: weights do not fit: {wrong}")
+    return model

@@ -1,0 +1,36 @@
+"""Where a recipe's base and start adapter lie: what it names, or the embedded model.
+
+Must not import torch: the command line asks here too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from repair.errors import ModelError
+from training.config import Recipe
+
+EMBEDDED = "embedded"
+
+
+def base_directory(recipe: Recipe) -> str:
+    """The directory or hub id of the base; the embedded model where the recipe names none."""
+    if recipe.run.base:
+        return recipe.run.base
+    from repair.embedded.expander import embedded_directory
+
+    return str(embedded_directory())
+
+
+def start_adapter(recipe: Recipe) -> Path | None:
+    """The adapter that the run goes on from. Raises ModelError when there is none."""
+    if not recipe.run.adapter:
+        return None
+    if recipe.run.adapter != EMBEDDED:
+        return Path(recipe.run.adapter)
+    from repair.embedded.expander import embedded_adapter
+
+    found = embedded_adapter()
+    if found is None:
+        raise ModelError("this build of Emend ships no adapter: leave run.adapter empty")
+    return found

@@ -1,0 +1,132 @@
+"""The engine that tunes a base: the native one where it can, else torch on transformers' own class.
+
+Owns the choice and what both must offer beside gradients: saving the result, and a `Model` of the state they are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from repair.errors import ModelError
+from repair.model import Model
+from training.batches import Batch
+from training.config import LoraConfig, ObjectiveConfig, Recipe
+from training.loop import Engine
+from training.merged import MergedEngine, load_lean, read_factors, write_adapter
+from training.places import base_directory, start_adapter
+
+
+class Tuned(Engine, Protocol):
+    """An engine whose result can be written and asked."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids lie below."""
+        ...
+
+    def save(self, out: Path) -> None:
+        """A PEFT directory, or a whole checkpoint after full fine-tuning."""
+        ...
+
+    def model(self) -> Model:
+        """The base with what it has learned so far, to be asked for repairs."""
+        ...
+
+
+class LeanTuned:
+    """LoRA on the lean Llama through the native engine."""
+
+    def __init__(self, directory: Path, lora: LoraConfig, seed: int, start: Path | None) -> None:
+        from training.native import NativeEngine
+
+        llama = load_lean(directory)
+        factors, self._lora = read_factors(start, lora) if start else (None, lora)
+        self._engine = MergedEngine(NativeEngine(llama), self._lora, seed, factors)
+        self._directory = directory
+        self.vocabulary = llama.config.vocabulary
+
+    @property
+    def lora(self) -> LoraConfig:
+        """That of the start adapter, where there is one."""
+        return self._lora
+
+    @property
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """The factors."""
+        return self._engine.parameters
+
+    @property
+    def extras(self) -> Mapping[str, float]:
+        """Nothing beside the loss."""
+        return self._engine.extras
+
+    def gradients(self, batch: Batch, denominator: float) -> float:
+        """As `Engine.gradients`."""
+        return self._engine.gradients(batch, denominator)
+
+    def loss(self, batch: Batch) -> tuple[float, float]:
+        """As `Engine.loss`."""
+        return self._engine.loss(batch)
+
+    def save(self, out: Path) -> None:
+        """As `Tuned.save`."""
+        write_adapter(self.parameters, self._lora, str(self._directory), out)
+
+    def model(self) -> Model:
+        """As `Tuned.model`; a copy of the weights."""
+        from repair.models.lean import LeanLlama, LlamaShape
+        from repair.models.local import answering
+
+        shape = LlamaShape.read(self._directory)
+        if shape is None:
+            raise ModelError(f"{self._directory} is no plain Llama")
+        weights: dict[str, Tensor] = {n: t.detach().clone() for n, t in self._engine.weights.items()}
+        network = LeanLlama(shape, weights, torch.float32)
+        return answering(str(self._directory), network, adapted=True)
+
+
+def only_cross_entropy(objective: ObjectiveConfig) -> bool:
+    """Whether nothing is minimised but what every engine can: weighted tokens."""
+    extra = objective.entropy, objective.locality, objective.perturb, objective.attacks
+    return not any(extra) and not objective.preference
+
+
+def why_not_native(recipe: Recipe) -> str:
+    """What the native engine lacks for a recipe; empty when it lacks nothing."""
+    run, lora = recipe.run, recipe.lora
+    reasons = (
+        (run.method != "lora", "run.method=full"),
+        (bool(run.quantise), "run.quantise"),
+        (run.checkpointing or run.compile, "run.checkpointing or run.compile"),
+        (run.device not in ("auto", "cpu") or (run.device == "auto" and torch.cuda.is_available()), "a GPU"),
+        (lora.dora, "lora.dora"),
+        (lora.dropout > 0, "lora.dropout"),
+        (not only_cross_entropy(recipe.objective), "objectives beside cross-entropy"),
+        (not Path(base_directory(recipe)).is_dir(), "a base that is no local directory"),
+    )
+    return ", ".join(reason for holds, reason in reasons if holds)
+
+
+def tuned_engine(recipe: Recipe) -> tuple[Tuned, Recipe]:
+    """The engine of a recipe, and the recipe with what "auto" came to. Raises InputError, ModelError."""
+    start = start_adapter(recipe)
+    wanted = recipe.run.engine
+    if wanted != "torch":
+        lacks = why_not_native(recipe)
+        try:
+            if lacks:
+                raise ModelError(f"the native engine cannot do {lacks}; set run.engine=torch")
+            native = LeanTuned(Path(base_directory(recipe)), recipe.lora, recipe.run.seed, start)
+            return native, replace(recipe, lora=native.lora, run=replace(recipe.run, engine="native"))
+        except ModelError:
+            if wanted == "native":
+                raise
+    from training.loading import load_hub
+
+    return load_hub(recipe), replace(recipe, run=replace(recipe.run, engine="torch"))

@@ -1,0 +1,103 @@
+"""The processes of a run: alone, or several that `accelerate launch` (or torchrun) started.
+
+Owns every collective operation. Must not know models or data. All processes read the same stream of batches and take
+each their own; gradients are summed after the backward pass, so that any engine can be trained by several processes
+and the result does not depend on how many there are. (Li et al. 2020 overlap the sum with the backward pass; adapters
+are small enough not to need it.)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from repair.errors import ModelError
+
+
+class World(Protocol):
+    """What a run asks of its processes."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def total(self, value: float) -> float:
+        """Sum of a number over all processes, the same in each."""
+        ...
+
+    def reduce(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sum `.grad` over all processes, in place."""
+        ...
+
+    def wait(self) -> None:
+        """Until every process has come here."""
+        ...
+
+
+class Alone:
+    """One process."""
+
+    rank = 0
+    size = 1
+
+    def total(self, value: float) -> float:
+        """The number."""
+        return value
+
+    def reduce(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Nothing to do."""
+
+    def wait(self) -> None:
+        """Nothing to wait for."""
+
+
+class Together:
+    """The processes of torch.distributed, set up by accelerate: NCCL where there are GPUs, else gloo."""
+
+    def __init__(self) -> None:
+        from accelerate import PartialState
+
+        try:
+            self._state = PartialState(cpu=not torch.cuda.is_available())
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(
+                f"the processes of the run cannot find each other ({error}): check accelerate's settings"
+            ) from error
+        self.rank, self.size = self._state.process_index, self._state.num_processes
+
+    def total(self, value: float) -> float:
+        """As `World.total`; in fp64."""
+        held = torch.tensor([value], dtype=torch.float64, device=self._state.device)
+        torch.distributed.all_reduce(held)
+        return float(held.item())
+
+    def reduce(self, parameters: Iterable[nn.Parameter]) -> None:
+        """As `World.reduce`: one message for all gradients of a number type."""
+        by_type: dict[torch.dtype, list[torch.Tensor]] = {}
+        for parameter in parameters:
+            if parameter.grad is not None:
+                by_type.setdefault(parameter.grad.dtype, []).append(parameter.grad)
+        for grads in by_type.values():
+            flat = torch.cat([grad.flatten() for grad in grads])
+            torch.distributed.all_reduce(flat)
+            for grad, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+                grad.copy_(part.view_as(grad))
+
+    def wait(self) -> None:
+        """As `World.wait`."""
+        self._state.wait_for_everyone()
+
+
+def world() -> World:
+    """The processes that a launcher made of this one. Raises ModelError when they cannot find each other."""
+    return Together() if int(os.environ.get("WORLD_SIZE", "1")) > 1 else Alone()

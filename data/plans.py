@@ -154,7 +154,9 @@ class Decontaminate:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How records are divided. A repository lies in one split only (unless `by` is "time").
+    """How records are divided. A repository lies in one split only, unless `by` is "time" or "file".
+
+    "file" is for the code of one team: the files of each repository are divided, and nothing is known of other projects.
 
     With `after` (a date as 2025-01-31) test records are of that day or later, and all others are earlier.
     """
@@ -162,7 +164,7 @@ class Split:
     validation: float = 0.05  # share of the repositories
     test: float = 0.05
     seed: int = 1
-    by: str = "repository"  # or "time": the date alone decides
+    by: str = "repository"  # or "file"; or "time": the date alone decides
     after: str = ""
     validation_repositories: tuple[str, ...] = ()
     test_repositories: tuple[str, ...] = ()
@@ -171,8 +173,8 @@ class Split:
         _shares(self, "validation", "test")
         if self.validation + self.test > 1:
             raise InputError("split.validation and split.test are more than everything", field="test")
-        if self.by not in ("repository", "time"):
-            raise InputError(f'split.by is {self.by!r}; it is "repository" or "time"', field="by")
+        if self.by not in ("repository", "file", "time"):
+            raise InputError(f'split.by is {self.by!r}; it is "repository", "file" or "time"', field="by")
         if self.by == "time" and not self.after:
             raise InputError('split.by = "time" needs the date in split.after', field="after")
         if self.after and not _is_date(self.after):

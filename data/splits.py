@@ -1,4 +1,4 @@
-"""Splits: which records are for training, for validation, for the test. Decided by repository and by time.
+"""Splits: which records are for training, for validation, for the test. Decided by repository, file or time.
 
 Owns the rule and nothing else; the same record and choices always give the same split, in any order.
 """
@@ -26,6 +26,12 @@ def repository_split(repository: str, split: Split) -> str:
     return VALIDATION if number < split.test + split.validation else TRAIN
 
 
+def _unit(record: Record, split: Split) -> str:
+    """What must not be divided: the repository, or one file of it."""
+    whole = split.by == "repository" or record.repository in (*split.test_repositories, *split.validation_repositories)
+    return record.repository if whole else f"{record.repository}/{record.path}"
+
+
 def split_of(record: Record, split: Split) -> str | Rejection:
     """A record's split, or why it is in none.
 
@@ -39,7 +45,7 @@ def split_of(record: Record, split: Split) -> str | Rejection:
         if late:
             return TEST
         return VALIDATION if repository_split(record.repository, split) == VALIDATION else TRAIN
-    own = repository_split(record.repository, split)
+    own = repository_split(_unit(record, split), split)
     if not split.after or not record.authored or (own == TEST) == late:
         return own
     before = "of a test repository, from before split.after"

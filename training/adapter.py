@@ -33,7 +33,11 @@ class Trained:
     sources: Sources
 
 
-def train_adapter(recipe: Recipe, observers: Sequence[Observer] = (), found: Sources | None = None) -> Trained:
+Watch = Callable[[Recipe, int, Cost], Observer]
+"""The recipe with its steps, the step that a run goes on from, the cost of a token -> who is told of the run."""
+
+
+def train_adapter(recipe: Recipe, watch: Watch | None = None, found: Sources | None = None) -> Trained:
     """Train what the recipe says and leave it in OUT/candidate. Raises InputError, ModelError."""
     prepare(recipe)
     processes = world()
@@ -42,8 +46,9 @@ def train_adapter(recipe: Recipe, observers: Sequence[Observer] = (), found: Sou
     engine, recipe = tuned_engine(recipe)
     _vocabulary_check(found.examples, engine.vocabulary)
     samples = sampler(engine.model, found.heldout_corpus.pairs) if found.heldout_corpus else None
-    around = Surroundings(processes, observers if processes.rank == 0 else (), samples)
-    state = Trainer(engine, recipe, Material(batches, heldout), around).run()
+    around = Surroundings(processes, samples)
+    trainer = Trainer(engine, recipe, Material(batches, heldout), around)
+    state = trainer.run(watch(recipe, trainer.state.step) if watch and processes.rank == 0 else None)
     candidate = recipe.run.out / CANDIDATE
     if processes.rank == 0:
         engine.save(candidate)

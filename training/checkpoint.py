@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from repair.errors import InputError, ModelError
 from training.batches import Position
+from training.spikes import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,7 @@ class State:
     pairs: Position = field(default_factory=Position)  # in the stream of preference pairs
     best: float = math.inf  # lowest held-out loss so far
     waited: int = 0  # evaluations since then
-    losses: tuple[float, ...] = ()  # of the last steps: what a spike is measured against
-    bad: int = 0  # batches in a row that were skipped
+    history: History = field(default_factory=History)  # what a spike of the loss is measured against
 
 
 def _flatten(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
@@ -110,9 +110,10 @@ def read_state(checkpoint: Path) -> State:
     """State of a checkpoint. Raises InputError when it is none."""
     try:
         raw = cast("dict[str, object]", json.loads((checkpoint / "state.json").read_text(encoding="utf-8")))
-        places = {name: Position(**cast("dict[str, int]", raw.pop(name, {}))) for name in ("position", "pairs")}
-        losses = tuple(cast("list[float]", raw.pop("losses", [])))
-        return State(**cast("dict[str, int]", raw), **places, losses=losses)
+        position, pairs = (Position(**cast("dict[str, int]", raw.pop(name, {}))) for name in ("position", "pairs"))
+        history = History.read(cast("dict[str, object]", raw.pop("history", {})))
+        numbers = cast("dict[str, int]", raw)
+        return State(**numbers, position=position, pairs=pairs, history=history)  # pyright: ignore[reportArgumentType] - numbers has no such key
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{checkpoint} is no checkpoint: {error}", field="run.init") from error
 

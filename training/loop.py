@@ -22,7 +22,8 @@ from training.batches import Batch, Position
 from training.checkpoint import State, latest, read_state, read_weights, restore_optimizers, save
 from training.config import Recipe
 from training.optim import build_optimizers, deadline_factor, schedule_factor, set_rate
-from training.spikes import MEMORY, judge
+from training.spikes import Verdict, judge
+from training.watch import Observer
 from training.world import Alone, World
 
 Record = Mapping[str, object]
@@ -76,14 +77,6 @@ class Clock:
         return deadline_factor(self.deadline - time.time(), self.decay_seconds)
 
 
-class Observer(Protocol):
-    """Somebody who is told what happens: a file, a live display, TensorBoard, a search that may end the run."""
-
-    def record(self, record: Record) -> None:
-        """One flat record: a step, an evaluation, a sample, a skipped batch."""
-        ...
-
-
 class Stream(Protocol):
     """Batches without end; `position` is that of the next one."""
 
@@ -106,7 +99,6 @@ class Surroundings:
     """What a run meets beside its model and its data."""
 
     world: World = field(default_factory=Alone)
-    observers: Sequence[Observer] = ()
     samples: Callable[[], Iterable[Record]] | None = None  # repairs of a few held-out examples as the model is now
 
 
@@ -140,6 +132,7 @@ class Trainer:
         self.state = State()
         self.clock = Clock.of(recipe.run.deadline, recipe.run.decay_minutes)
         self._resume()
+        self._observer: Observer | None = None
         self._batches = iter(material.batches)
         self._pairs = iter(material.pairs) if material.pairs else None
 
@@ -180,11 +173,15 @@ class Trainer:
         return asked or bool(patient) or self.state.step >= run.steps or rate <= 0.0
 
     def _tell(self, record: Record) -> None:
-        for observer in self.around.observers:
-            observer.record(record)
+        if self._observer and self.around.world.rank == 0:
+            self._observer.record(record)
 
-    def run(self) -> State:
-        """Train to the last step, the deadline or a file `stop`, saving on the way and at the end."""
+    def run(self, observer: Observer | None = None) -> State:
+        """Train to the last step, the deadline or a file `stop`, saving on the way and at the end.
+
+        Raises ModelError: a loss that stays bad, no room to save. The last checkpoint is whole then.
+        """
+        self._observer = observer
         run, saved, evaluated = self.recipe.run, time.monotonic(), -1
         while not self._finished(rate := self._rate()):
             self._step(rate)
@@ -269,19 +266,16 @@ class Trainer:
     def _update(self, batches: Sequence[Batch], loss: float, norm: float) -> None:
         """Move the weights, unless loss or gradients are bad: then the batches are kept for looking at.
 
-        Raises ModelError when that happens too often in a row, or to a loss that is not finite with `watch.skip` 0.
+        Raises ModelError after `watch.skip` of them in a row; the weights are those before the first, and saved.
         """
-        watch = self.recipe.watch
-        verdict = judge(self.state.losses, loss, norm, watch.spike)
-        if verdict is None:
-            self.state = replace(self.state, losses=(*self.state.losses, loss)[-MEMORY:], bad=0)
+        step, judged = self.state.step, judge(self.state.history, loss, norm, self.recipe.watch)
+        self.state = replace(self.state, history=judged.history)
+        if judged.verdict is Verdict.KEEP:
             for optimizer in self.optimizers:
                 optimizer.step()
             return
-        step = self.state.step
         path = keep_batches(self.recipe.run.out, batches, step)
-        self.state = replace(self.state, bad=self.state.bad + 1)
-        if self.state.bad > watch.skip:
+        if judged.verdict is Verdict.STOP:
             self._save()
-            raise ModelError(f"step {step}: {verdict}; lower optim.lr. The batch is in {path}")
-        self._tell({"step": step, "skipped": verdict, "batch": str(path)})
+            raise ModelError(f"step {step}: {judged.reason}; lower optim.lr. The batch is in {path}")
+        self._tell({"step": step, "skipped": judged.reason, "batch": str(path)})

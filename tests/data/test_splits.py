@@ -45,6 +45,14 @@ def test_time_alone_when_asked():
     assert split_of(replace(FIX, authored="2024-03-01T00:00:00Z"), split) == "train"
 
 
+def test_files_of_one_project_are_divided_when_asked():
+    split = Split(test=0, validation=0.3, by="file", validation_repositories=("whole",))
+    found = [split_of(replace(FIX, path=f"m{n}.py"), split) for n in range(1000)]
+    assert 0.25 < found.count("validation") / 1000 < 0.35
+    assert split_of(replace(FIX, path="m1.py", function="other"), split) == found[1]
+    assert split_of(replace(FIX, repository="whole"), split) == "validation"
+
+
 def test_suites_are_never_trained_on():
     assert split_of(replace(FIX, origin=Origin.SUITE), Split(test=0, validation=0)) == "test"
 

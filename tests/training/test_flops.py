@@ -62,7 +62,8 @@ def test_only_labelled_tokens_pay_for_the_head():
 @pytest.mark.parametrize(
     ("name", "tera"),
     [("NVIDIA H200", 989.4), ("NVIDIA H100 PCIe", 756), ("NVIDIA H100 80GB HBM3", 989.4),
-     ("NVIDIA A100-SXM4-80GB", 312), ("NVIDIA GeForce RTX 4090", 165.2), ("NVIDIA L40S", 362), ("AMD Instinct MI300X", 1307.4), ("Tesla K80", 0)],
+     ("NVIDIA A100-SXM4-80GB", 312), ("NVIDIA GeForce RTX 4090", 165.2), ("NVIDIA L40S", 362),
+     ("AMD Instinct MI300X", 1307.4), ("Tesla K80", 0)],
 )  # fmt: skip
 def test_peaks_by_name(name, tera):
     assert listed_peak(name) == tera * 1e12

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import re
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.profiler import record_function
+
+from training.profiling import DATA, GROUPS, Profiler, Spot, by_group, group_of, render
+
+VOCABULARY = 977
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(VOCABULARY, 64)
+        self.up = nn.Linear(64, 512)
+        self.down = nn.Linear(512, 64)
+        self.head = nn.Linear(64, VOCABULARY)
+
+    def forward(self, ids):
+        states = self.embed(ids)
+        heads = states.view(*ids.shape, 4, 16).transpose(1, 2)
+        states = states + functional.scaled_dot_product_attention(heads, heads, heads).transpose(1, 2).flatten(2)
+        return self.head(self.down(self.up(states).relu()))
+
+
+def train(profiler, steps):
+    torch.manual_seed(0)
+    model = Small()
+    optimizer = torch.optim.AdamW(model.parameters())
+    with profiler:
+        for _ in range(steps):
+            with record_function(DATA):
+                ids = torch.randint(0, VOCABULARY, (8, 65))
+            logits = model(ids[:, :-1])
+            functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            profiler.step()
+
+
+def test_steps_three_to_six_leave_a_trace_and_a_table_of_all_groups(tmp_path):
+    train(Profiler(tmp_path / "profile", VOCABULARY), 9)
+    trace = json.loads((tmp_path / "profile" / "trace.json").read_text())
+    names = {event.get("name") for event in trace["traceEvents"]}
+    assert {f"ProfilerStep#{n}" for n in range(2, 6)} <= names
+    assert "ProfilerStep#6" not in names
+    table = (tmp_path / "profile" / "hotspots.txt").read_text()
+    assert table.startswith("steps 3 to 6")
+    shares = {group: float(re.search(rf"^{re.escape(group)} +[\d.]+ +([\d.]+) %$", table, re.M)[1]) for group in GROUPS}
+    assert abs(sum(shares.values()) - 100) < 1
+    assert min(shares[group] for group in ("matmul", "attention", "head+loss", "optimizer")) > 0
+    assert shares["head+loss"] > shares["data"]
+    assert re.search(r"^head\+loss .* aten::(mm|addmm)$", table, re.M), "the head is told from other products"
+    assert re.search(r"^matmul .* aten::(mm|addmm)$", table, re.M)
+
+
+def test_a_run_that_ends_before_the_third_step_leaves_nothing(tmp_path):
+    train(Profiler(tmp_path / "profile"), 1)
+    assert not (tmp_path / "profile").exists()
+
+
+def test_a_run_that_ends_between_tells_what_it_has(tmp_path):
+    train(Profiler(tmp_path / "profile", VOCABULARY), 4)
+    assert (tmp_path / "profile" / "hotspots.txt").read_text().startswith("steps 3 to 4")
+
+
+def test_groups():
+    assert group_of("aten::mul", ("Optimizer.step#Muon.step",), (), 0) == "optimizer"
+    assert group_of("aten::mm", ("aten::linear",), ([8, 64], [64, 99]), 99) == "head+loss"
+    assert group_of("aten::mm", ("aten::linear",), ([8, 64], [64, 99]), 0) == "matmul"
+    assert group_of("aten::_softmax", (), (), 0) == "attention"
+    assert group_of("aten::_log_softmax", (), (), 0) == "head+loss"
+    assert group_of("aten::stack", (DATA,), (), 0) == "data"
+    found = [Spot("matmul", "aten::mm", 4, 3000.0), Spot("other", "aten::add", 1, 1000.0)]
+    assert by_group(found)["matmul"] == 3000.0
+    assert "75.0 %" in render(found, 2)

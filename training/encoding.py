@@ -11,12 +11,13 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.mutants import Example as Pair
+from data.shards import digest
 from repair.errors import ModelError
 from repair.models.tokens import TokenEncoder, is_compact
 from repair.prompts import Role, compact_prompt, compact_target, encode_roles, numbered_prompt, truncate
@@ -26,6 +27,8 @@ from training.batches import Example
 from training.config import ObjectiveConfig
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from transformers import PreTrainedTokenizerBase
 
 _HEADER = re.compile(r"^@@ .*$", re.MULTILINE)
@@ -49,6 +52,7 @@ class ExampleEncoder(Protocol):
 
     vocabulary: int  # ids are below
     pad: int
+    fingerprint: str  # of the format and of everything in the tokenizer: what was encoded under it may be kept
 
     def encode(self, pair: Pair, limit: int) -> Tokens:
         """Prompt and answer; auxiliary parts of the prompt are left out where it exceeds `limit` tokens."""
@@ -70,6 +74,8 @@ class CompactEncoder:
         self._encoder = encoder
         self.vocabulary = encoder.vocabulary
         self.pad = encoder.special("<|pad|>")
+        texts = ["".join(p.text for p in encoder.decode([n])) for n in range(encoder.vocabulary)]
+        self.fingerprint = digest("compact", texts, encoder.encode_lines(texts))
 
     def encode(self, pair: Pair, limit: int) -> Tokens:
         """As `ExampleEncoder.encode`."""
@@ -105,9 +111,12 @@ class NumberedEncoder:
         end = tokenizer.eos_token_id
         if not isinstance(end, int):
             raise ModelError("the base's tokenizer has no end-of-text token: set eos_token in tokenizer_config.json")
+        if not tokenizer.is_fast:  # it alone says which characters a token covers
+            raise ModelError("the base's tokenizer has no tokenizer.json: convert it with AutoTokenizer, then save it")
         self._tokenizer, self._end = tokenizer, end
         self.vocabulary = len(tokenizer)
         self.pad = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else end
+        self.fingerprint = digest("numbered", cast("Any", tokenizer).backend_tokenizer.to_str(), end)
 
     def encode(self, pair: Pair, limit: int) -> Tokens:
         """As `ExampleEncoder.encode`."""

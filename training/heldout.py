@@ -66,7 +66,9 @@ def _rows(path: Path) -> Iterator[Held]:
     if path.is_dir():
         parts = next((p for split in SPLITS if (p := sorted((path / "data").glob(f"{split}-*.parquet")))), [])
         if not parts:
-            raise InputError(f"{path} has no data/{SPLITS[0]}-*.parquet: give a dataset with that split", field="heldout")
+            raise InputError(
+                f"{path} has no data/{SPLITS[0]}-*.parquet: give a dataset with that split", field="heldout"
+            )
         for part in parts:
             yield from _parquet(part)
     elif path.suffix == ".parquet":
@@ -93,7 +95,9 @@ def _lines(path: Path) -> Iterator[Held]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): give a file of held-out examples", field="heldout") from error
+        raise InputError(
+            f"{path} cannot be read ({error}): give a file of held-out examples", field="heldout"
+        ) from error
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 COMPACT_PROMPT = 1024  # tokens: the longest example that the embedded model was trained on
 NUMBERED_PROMPT = 4096
+_SMALL = 1_000_000_000  # parameters: up to here an fp32 copy fits any machine
 _LOADING = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError)
 
 
@@ -162,13 +164,15 @@ def load_network(checkpoint: Checkpoint) -> nn.Module:
     cuda = torch.cuda.is_available()
     try:
         network: nn.Module = AutoModelForCausalLM.from_pretrained(
-            checkpoint.source, dtype=torch.float32, trust_remote_code=False
+            checkpoint.source, dtype="auto", trust_remote_code=False
         )
     except _LOADING as error:
         raise ModelError(f"{checkpoint.source} is no causal language model that loads ({_first(error)})") from error
+    if not cuda or sum(p.numel() for p in network.parameters()) <= _SMALL:
+        network = network.float()  # a small change merged in bf16 would be rounded away
     if checkpoint.adapter is not None:
         network = _merged(network, checkpoint.adapter)
-    network = network.to("cuda", torch.bfloat16) if cuda else network
+    network = torch.nn.Module.to(network, "cuda", torch.bfloat16) if cuda else network
     return network.eval().requires_grad_(requires_grad=False)
 
 
@@ -205,7 +209,10 @@ def main(arguments: Sequence[str]) -> None:
     measured = measure_model(Checkpoint(options.model, options.adapter), heldout, candidates=options.candidates)
     if options.scores:
         write_scores(options.scores, measured.scores)
-    sys.stdout.write(json.dumps({**measured.figures, "too_long": measured.too_long}) + "\n")
+    figures = {
+        name: None if math.isnan(value) else value for name, value in measured.figures.items()
+    }  # JSON has no NaN
+    sys.stdout.write(json.dumps({**figures, "too_long": measured.too_long}) + "\n")
 
 
 if __name__ == "__main__":

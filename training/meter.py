@@ -6,12 +6,11 @@ files of examples, nor how the network was trained. No test of any program is ru
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
-
-import math
 
 from repair.model import Decoding, LineBelief
 from repair.prompts import shown_hunks
@@ -91,13 +90,13 @@ def applied(view: View, hunks: Sequence[Hunk]) -> tuple[str, ...]:
 
 
 def _ranks(belief: LineBelief, view: View, hunks: Sequence[Hunk]) -> tuple[int, int]:
-    """(rank among lines and "no fault", rank among lines or 0); ties do a model no harm."""
+    """(rank among lines and "no fault", rank among lines or 0); ties do a model no harm, NaN ranks last."""
     lines = belief.lines.values()
     if not hunks:
-        return 1 + sum(chance > belief.no_fault for chance in lines), 0
+        return 1 + sum(not chance <= belief.no_fault for chance in lines), 0
     right = belief.lines[shown_hunks(view, hunks)[0].first]
-    line_rank = 1 + sum(chance > right for chance in lines)
-    return line_rank + (belief.no_fault > right), line_rank
+    line_rank = 1 + sum(not chance <= right for chance in lines)
+    return line_rank + (not belief.no_fault <= right), line_rank
 
 
 @contextmanager

@@ -1,18 +1,18 @@
 """What a model made of held-out examples, and the figures over them. Pure; the definitions stand here.
 
-    location@k        faulty examples: the first line of the fault is among the k likeliest of the lines and "no fault"
-    lines@k           the same without "no fault" as an answer (the file is known to be faulty)
-    ok_precision      of the examples called faultless, the share without fault
-    ok_recall         of the examples without fault, the share called faultless
-    ok_f1             their harmonic mean
-    ok_brier          mean squared distance of P(no fault) from 1 or 0 (Brier 1950); lower is better
-    ok_ece            expected calibration error of P(no fault), ten bins of equal width (Naeini et al. 2015)
-    exact@1           faulty examples: greedy decoding gives the reference, its place included
-    exact_given_line  the same when the place is given: the compact format's START, the numbered format's first header
-    exact@10, @100    faulty examples: the reference's text is among the first k different ones that the model proposes
-    bits_per_byte     of the code: log-loss in bits over UTF-8 bytes, line ends counted. Compact: code lines as they
-                      stand in the prompt, line tokens as tokens. Numbered: the code alone, without prompt or numbers
-    clean_bits_per_byte   the same without the lines that the fault is on: how well the model knows ordinary code
+location@k        faulty examples: the first line of the fault is among the k likeliest of the lines and "no fault"
+lines@k           the same without "no fault" as an answer (the file is known to be faulty)
+ok_precision      of the examples called faultless, the share without fault
+ok_recall         of the examples without fault, the share called faultless
+ok_f1             their harmonic mean
+ok_brier          mean squared distance of P(no fault) from 1 or 0 (Brier 1950); lower is better
+ok_ece            expected calibration error of P(no fault), ten bins of equal width (Naeini et al. 2015)
+exact@1           faulty examples: greedy decoding gives the reference, its place included
+exact_given_line  the same when the place is given: the compact format's START, the numbered format's first header
+exact@10, @100    faulty examples: the reference's text is among the first k different ones that the model proposes
+bits_per_byte     of the code: log-loss in bits over UTF-8 bytes, line ends counted. Compact: code lines as they
+                  stand in the prompt, line tokens as tokens. Numbered: the code alone, without prompt or numbers
+clean_bits_per_byte   the same without the lines that the fault is on: how well the model knows ordinary code
 """
 
 from __future__ import annotations

@@ -200,7 +200,9 @@ def test_a_network_in_training_is_measured_as_served_and_left_as_it_was(compact:
 
     plain = AutoModelForCausalLM.from_pretrained(compact, dtype=torch.float32)
     torch.manual_seed(1)
-    tuned = get_peft_model(plain, LoraConfig(r=4, lora_dropout=0.5, init_lora_weights=False, target_modules="all-linear"))
+    tuned = get_peft_model(
+        plain, LoraConfig(r=4, lora_dropout=0.5, init_lora_weights=False, target_modules="all-linear")
+    )
     tuned.train()
     first, second = (measure_network(tuned, compact, [FAULTY, CLEAN]).scores for _ in range(2))
     assert first == second  # no dropout

@@ -1,17 +1,9 @@
-"""Held-out figures of a compact-format model without running any test: location, no-fault, exact fix, bits per byte.
+"""Held-out figures of a model without running any test: location, no-fault, exact fix, bits per byte.
 
-`python -m training.measure MODEL_DIR HELDOUT.jsonl [--adapter DIR] [--limit N] [--scores FILE]` prints one JSON object.
+    python -m training.measure MODEL HELDOUT [--adapter DIR] [--candidates N] [--limit N] [--scores FILE]
 
-Owns the definitions below. Must not know how the model was trained. One forward pass per example: greedy decoding
-gives the reference token for token exactly when every reference token is the argmax after those before it.
-
-    location@k        faulty examples: the true START is among the k likeliest of the lines shown and <|ok|>
-    lines@1           the same without <|ok|> as an answer (the file is known to be faulty)
-    ok precision      of the examples called faultless, the share without fault
-    ok recall         of the examples without fault, the share called faultless
-    exact@1           faulty examples: greedy decoding gives the reference, START and END included
-    exact given line  the same when START is given (perfect localization)
-    bits_per_byte     of the code lines of the prompt, line ends counted as bytes, line tokens as tokens
+prints one JSON object. MODEL is a directory or hub id, of the compact or the numbered format; HELDOUT what
+`training.heldout` reads. Definitions: `training.scores`. Owns loading; must not know how a model was trained.
 """
 
 from __future__ import annotations
@@ -20,164 +12,207 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from data.tokenizer import LineEncoder
-from repair.errors import SuiteError
-from repair.prompts import Role, compact_prompt, compact_target, encode_roles, line_token, truncate
-from repair.views import Hunk, View
+from repair.errors import InputError, ModelError
+from repair.models.tokens import TokenEncoder, is_compact
+from training.heldout import Held, read_heldout
+from training.meter import Meter, inner, serving
+from training.probes import CompactProbe, Limits, NumberedProbe
+from training.reading import hub_logits, lean_logits
+from training.scores import Score, summarise
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from repair.models.local import Format
+
+COMPACT_PROMPT = 1024  # tokens: the longest example that the embedded model was trained on
+NUMBERED_PROMPT = 4096
+_SMALL = 1_000_000_000  # parameters: up to here an fp32 copy fits any machine
+_LOADING = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One held-out example; no hunks: the code has no fault."""
+class Checkpoint:
+    """Weights by place: a directory or hub id, and an adapter for it."""
 
-    id: str
-    view: View
-    hunks: tuple[Hunk, ...]
-    classes: tuple[str, ...] = ()
+    source: str | Path
+    adapter: Path | None = None
+
+    def __str__(self) -> str:
+        return str(self.source) if self.adapter is None else f"{self.source} + {self.adapter}"
+
+
+class Fixer(Protocol):
+    """Repairs programs with tests and runs these; injected, for running programs is no business of training."""
+
+    def __call__(self, checkpoint: Checkpoint) -> Mapping[str, bool]:
+        """Whether each task, by its id, was repaired."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """What the model made of one example."""
+class Measured:
+    """What a model made of held-out examples; `fixed` says of each task with tests whether it was repaired."""
 
-    id: str
-    faulty: bool
-    rank: int  # of the right answer among lines and <|ok|>, 1 is best
-    line_rank: int  # among lines only; 0 for examples without fault
-    called_ok: bool
-    exact: bool
-    exact_given_line: bool
-    bits: float  # of the code
-    bytes: int
-    classes: tuple[str, ...] = ()
+    name: str
+    scores: tuple[Score, ...]
+    too_long: int = 0  # examples that exceed the context: left out
+    fixed: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
-
-def read_heldout(path: Path, limit: int = 0) -> list[Held]:
-    """Examples of a JSON-lines file. Raises SuiteError naming the line that cannot be read."""
-    examples: list[Held] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if line.strip() and (not limit or len(examples) < limit):
-            try:
-                examples.append(_held(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
-                raise SuiteError(f"{path}:{number}: {error!r}", field="heldout", line=number) from error
-    return examples
+    @property
+    def figures(self) -> dict[str, float]:
+        """As `training.scores` defines them."""
+        return summarise(self.scores)
 
 
-def _held(row: dict[str, Any]) -> Held:
-    v = row["view"]
-    view = View(
-        v["path"], v["language"], v["first_line"], tuple(v["lines"]), v["error"], tuple(v["frames"]), v["test"],
-        tuple(v["context"]),
-    )  # fmt: skip
-    return Held(row["id"], view, tuple(Hunk(*h) for h in row["hunks"]), tuple(row.get("bug_classes", ())))
+def measure_model(
+    checkpoint: Checkpoint, heldout: Sequence[Held], *, candidates: int = 0, fixer: Fixer | None = None
+) -> Measured:
+    """Load a model and measure it. Raises ModelError: it cannot be loaded, or does not fit its adapter."""
+    network = load_network(checkpoint)
+    measured = measure_network(network, checkpoint.source, heldout, candidates=candidates, name=str(checkpoint))
+    del network  # the fixer loads its own
+    fixed = fixer(checkpoint) if fixer else {}
+    return Measured(measured.name, measured.scores, measured.too_long, fixed)
 
 
-def _rank(values: Sequence[float], right: int) -> int:
-    return 1 + sum(v > values[right] for i, v in enumerate(values) if i != right)
+def measure_network(
+    network: nn.Module, source: str | Path, heldout: Sequence[Held], *, candidates: int = 0, name: str = ""
+) -> Measured:
+    """Measure a network in memory (transformers', peft's, or the lean Llama); it is left as it was.
+
+    `source` is the checkpoint whose tokenizer it has: for a network between two steps of training, the base.
+    Raises ModelError where there is no tokenizer.
+    """
+    with serving(network):
+        scores = meter_of(network, source).score(heldout, candidates)
+    return Measured(name or str(source), tuple(scores), len(heldout) - len(scores))
 
 
-class Meter:
-    """A loaded model (Hugging Face causal LM on the CPU) with its encoder; `score` is pure."""
+def meter_of(network: nn.Module, source: str | Path) -> Meter:
+    """A Meter of a network with the tokenizer of `source`. Raises ModelError where that cannot be read."""
+    from training.model import Llama
 
-    def __init__(self, model: nn.Module, encoder: LineEncoder, limit: int = 1024) -> None:
-        self._model, self._encoder, self._limit = model, encoder, limit
+    tokenizer = _tokenizer(source)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    lean = isinstance(network, Llama)
+    logits = lean_logits(network) if isinstance(network, Llama) else hub_logits(network)
+    context = network.config.positions if isinstance(network, Llama) else _context(inner(network))
+    if backend is not None and is_compact(backend):
+        encoder = TokenEncoder(backend)
+        probe = CompactProbe(encoder, Limits(min(COMPACT_PROMPT, context), context))
+    else:
+        encoder = None
+        probe = NumberedProbe(tokenizer, Limits(min(NUMBERED_PROMPT, context), context))
 
-    def score(self, held: Held) -> Score:
-        """Measure one example with one forward pass."""
-        import torch
+    @lru_cache(maxsize=1)
+    def answers() -> Format:
+        if lean:
+            raise InputError("the lean Llama makes no proposals: save it and measure the directory", field="candidates")
+        return _format(network, tokenizer, encoder)
 
-        encoder = self._encoder
-        view = truncate(held.view, lambda v: len(encode_roles(compact_prompt(v), encoder)) <= self._limit)
-        prompt = encode_roles(compact_prompt(view), encoder)
-        target = encode_roles(compact_target(view, held.hunks), encoder)
-        ids = torch.tensor([[t for t, _ in (*prompt, *target)]])
-        with torch.inference_mode():
-            logits = self._model(input_ids=ids).logits[0].float()
-        likely = torch.log_softmax(logits[:-1], dim=-1)
-        taken = likely.gather(1, ids[0, 1:, None]).squeeze(1)
-        code = [i - 1 for i, (_, role) in enumerate(prompt) if i and role is Role.CODE]
-        at = len(prompt) - 1  # predicts START
-        words = [encoder.special(line_token(n)) for n in range(view.first_line, view.last_line + 1)]
-        words.append(encoder.special("<|ok|>"))
-        values = likely[at, words].tolist()
-        right = words.index(target[0][0])
-        greedy = (likely[at:].argmax(dim=-1) == ids[0, at + 1 :]).tolist()
-        faulty = bool(held.hunks)
-        rank = _rank(values, right)
-        return Score(
-            held.id, faulty, rank, _rank(values[:-1], right) if faulty else 0, max(values) == values[-1],
-            rank == 1 and all(greedy[1:]), all(greedy[1:]), -float(taken[code].sum()) / math.log(2),
-            sum(len(line.encode()) + 1 for line in view.lines), held.classes,
-        )  # fmt: skip
+    return Meter(logits, probe, answers)
 
 
-def _share(hits: Iterable[bool]) -> float:
-    seen = list(hits)
-    return round(sum(seen) / len(seen), 4) if seen else math.nan
+def _format(network: nn.Module, tokenizer: PreTrainedTokenizerBase, encoder: TokenEncoder | None) -> Format:
+    """How serving asks the network."""
+    from repair.models.compact import CompactFormat
+    from repair.models.decoding import Engine
+    from repair.models.huggingface import HuggingFaceNetwork
+    from repair.models.numbered import NumberedFormat
+
+    engine = Engine(HuggingFaceNetwork(cast("PreTrainedModel", inner(network))))
+    if encoder is not None:
+        return CompactFormat(engine, encoder)
+    end = tokenizer.eos_token_id
+    return NumberedFormat(engine, tokenizer, [end] if isinstance(end, int) else [], chat=False)
 
 
-def summarise(scores: Sequence[Score]) -> dict[str, float]:
-    """The figures of the module docstring over examples."""
-    faulty = [s for s in scores if s.faulty]
-    return {
-        "examples": len(scores),
-        "faulty": len(faulty),
-        "location@1": _share(s.rank <= 1 for s in faulty),
-        "location@5": _share(s.rank <= 5 for s in faulty),
-        "lines@1": _share(s.line_rank <= 1 for s in faulty),
-        "lines@5": _share(s.line_rank <= 5 for s in faulty),
-        "ok_precision": _share(not s.faulty for s in scores if s.called_ok),
-        "ok_recall": _share(s.called_ok for s in scores if not s.faulty),
-        "exact@1": _share(s.exact for s in faulty),
-        "exact_given_line": _share(s.exact_given_line for s in faulty),
-        "bits_per_byte": round(sum(s.bits for s in scores) / max(1, sum(s.bytes for s in scores)), 4),
-    }
+def _context(network: nn.Module) -> int:
+    config = cast("Any", network).config.get_text_config()
+    return int(getattr(config, "max_position_embeddings", None) or NUMBERED_PROMPT)
 
 
-def load_meter(directory: Path, adapter: Path | None = None) -> Meter:
-    """A Meter of a model directory, its adapter merged. Raises InputError: no tokenizer of ours."""
+def _tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (*_LOADING, json.JSONDecodeError) as error:
+        raise ModelError(f"{source} has no tokenizer that can be read ({_first(error)}): copy it again") from error
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
+
+
+def load_network(checkpoint: Checkpoint) -> nn.Module:
+    """The network with its adapter merged: fp32 on a CPU, bf16 on a GPU that is there. Raises ModelError."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
-    encoder = LineEncoder.read(directory / "tokenizer.json")
-    model: nn.Module = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
-    if adapter is not None:
-        from peft import PeftModel
+    logging.disable_progress_bar()
+    cuda = torch.cuda.is_available()
+    try:
+        network: nn.Module = AutoModelForCausalLM.from_pretrained(
+            checkpoint.source, dtype="auto", trust_remote_code=False
+        )
+    except _LOADING as error:
+        raise ModelError(f"{checkpoint.source} is no causal language model that loads ({_first(error)})") from error
+    if not cuda or sum(p.numel() for p in network.parameters()) <= _SMALL:
+        network = network.float()  # a small change merged in bf16 would be rounded away
+    if checkpoint.adapter is not None:
+        network = _merged(network, checkpoint.adapter)
+    network = torch.nn.Module.to(network, "cuda", torch.bfloat16) if cuda else network
+    return network.eval().requires_grad_(requires_grad=False)
 
-        model = cast("Any", PeftModel.from_pretrained(cast("Any", model), adapter)).merge_and_unload()
-    return Meter(model.eval(), encoder)
+
+def _merged(network: nn.Module, adapter: Path) -> nn.Module:
+    from peft import PeftModel
+
+    if not (adapter / "adapter_config.json").is_file():
+        raise ModelError(f"{adapter} has no adapter_config.json: give the directory of a PEFT adapter")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            return cast("Any", PeftModel.from_pretrained(cast("Any", network), str(adapter))).merge_and_unload()
+    except (*_LOADING, UserWarning) as error:
+        raise ModelError(f"the adapter {adapter} does not fit the model ({_first(error)}): use its own base") from error
 
 
-def measure(directory: Path, heldout: Path, *, adapter: Path | None = None, limit: int = 0) -> list[Score]:
-    """Scores of every held-out example. Raises SuiteError, InputError."""
-    examples = read_heldout(heldout, limit)
-    meter = load_meter(directory, adapter)
-    return [meter.score(held) for held in examples]
+def write_scores(path: Path, scores: Sequence[Score]) -> None:
+    """One JSON line an example."""
+    path.write_text("".join(json.dumps(asdict(score)) + "\n" for score in scores), encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> None:
     """The command of the module docstring."""
     parser = argparse.ArgumentParser(prog="training.measure")
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model")
     parser.add_argument("heldout", type=Path)
     parser.add_argument("--adapter", type=Path)
-    parser.add_argument("--limit", type=int, default=0)
+    parser.add_argument("--candidates", type=int, default=0, help="proposals asked for each faulty example: exact@k")
+    parser.add_argument("--limit", type=int, default=0, help="examples, the first ones")
     parser.add_argument("--scores", type=Path, help="write one JSON line an example")
     options = parser.parse_args(arguments)
-    scores = measure(options.model, options.heldout, adapter=options.adapter, limit=options.limit)
+    heldout = read_heldout(options.heldout, options.limit)
+    measured = measure_model(Checkpoint(options.model, options.adapter), heldout, candidates=options.candidates)
     if options.scores:
-        rows = (json.dumps({name: getattr(s, name) for name in Score.__slots__}) for s in scores)
-        options.scores.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    sys.stdout.write(json.dumps(summarise(scores)) + "\n")
+        write_scores(options.scores, measured.scores)
+    figures = {
+        name: None if math.isnan(value) else value for name, value in measured.figures.items()
+    }  # JSON has no NaN
+    sys.stdout.write(json.dumps({**figures, "too_long": measured.too_long}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+"""Writes a tuned model as a directory that others load: PEFT's for adapters, Hugging Face's for whole models.
+
+Owns that the directory is replaced whole or not at all. Must not know how the model was trained.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from safetensors import SafetensorError
+from torch import nn
+
+from repair.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def save_model(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None, out: Path) -> None:
+    """Write beside `out`, then put it in its place. Raises ModelError: the disk refuses; what was there is kept."""
+    partial, old = (out.with_name(f".{out.name}.{kind}-{os.getpid()}") for kind in ("partial", "old"))
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _write(model, tokenizer, partial)
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+    except (OSError, SafetensorError) as error:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise ModelError(f"cannot save the model in {out}: {error}; what was there is kept") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None, out: Path) -> None:
+    from peft import PeftModel
+
+    if isinstance(model, PeftModel):
+        # "auto" would ask the hub whether the vocabulary has grown; ours never does
+        model.save_pretrained(str(out), save_embedding_layers=False)
+        (out / "README.md").unlink(missing_ok=True)  # peft's empty form; the card is ours
+        return
+    cast(Any, model).save_pretrained(out)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(out)

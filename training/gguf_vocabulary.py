@@ -25,20 +25,21 @@ _QWEN2 = f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}|{_REST}"
 _LLAMA3 = f"{_CONTRACTIONS}|{_WORDS}|\\p{{N}}{{1,3}}|{_REST}"
 _DEEPSEEK_CODER = ("[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+")
 _DIGITS = "one digit"  # stands for the pre-tokenizer Digits, which has no expression
-_GPT2 = "GPT-2"  # stands for ByteLevel with its own expression, that of GPT-2
+_GPT2 = "ByteLevel with its own expression"  # that of GPT-2
+_BYTES = "ByteLevel"  # without an expression: bytes to letters only
 
 # the steps of splitting, and what llama.cpp calls them with and without `ignore_merges`
 _NAMES: Mapping[tuple[str, ...], Mapping[bool, str]] = {
-    (_QWEN2,): {False: "qwen2"},
-    (_LLAMA3,): {True: "llama-bpe", False: "smaug-bpe"},
-    (*_DEEPSEEK_CODER, _DIGITS): {False: "deepseek-coder"},
+    (_QWEN2, _BYTES): {False: "qwen2"},
+    (_LLAMA3, _BYTES): {True: "llama-bpe", False: "smaug-bpe"},
+    (*_DEEPSEEK_CODER, _DIGITS, _BYTES): {False: "deepseek-coder"},
     (_DIGITS, _GPT2): {False: "starcoder"},
     (_GPT2,): {False: "gpt-2"},
 }
 
 
 class TokenType(IntEnum):
-    """Of `tokenizer.ggml.token_type`. (BYTE belongs to SentencePiece: in byte-level BPE bytes are normal tokens.)"""
+    """Of `tokenizer.ggml.token_type`. BYTE belongs to SentencePiece: in byte-level BPE bytes are normal tokens."""
 
     NORMAL = 1
     CONTROL = 3  # read in text only where the caller asks for special tokens
@@ -56,24 +57,23 @@ class Vocabulary:
 
 
 def _steps(pre_tokenizer: Mapping[str, Any]) -> Iterator[str]:
-    """The steps of splitting as strings to compare. Raises InputError on one that llama.cpp has no name for."""
+    """The steps of splitting, as strings to compare and to show."""
     kind = pre_tokenizer.get("type")
     if kind == "Sequence":
         for step in pre_tokenizer["pretokenizers"]:
             yield from _steps(step)
     elif kind == "Split" and pre_tokenizer.get("behavior") == "Isolated" and not pre_tokenizer.get("invert"):
-        yield pre_tokenizer["pattern"].get("Regex", "")
+        yield pre_tokenizer["pattern"].get("Regex") or str(pre_tokenizer["pattern"])
     elif kind == "Digits" and pre_tokenizer.get("individual_digits"):
         yield _DIGITS
     elif kind == "ByteLevel" and not pre_tokenizer.get("add_prefix_space"):
-        if pre_tokenizer.get("use_regex", True):
-            yield _GPT2
+        yield _GPT2 if pre_tokenizer.get("use_regex", True) else _BYTES
     else:
-        yield f"{pre_tokenizer}"
+        yield str(pre_tokenizer)
 
 
 def pre_tokenizer_name(tokenizer: Mapping[str, Any]) -> str:
-    """What llama.cpp calls the split of a tokenizer.json. Raises InputError showing a split that it is not known for."""
+    """What llama.cpp calls the split of a tokenizer.json. Raises InputError showing one that has no name."""
     steps = tuple(_steps(tokenizer.get("pre_tokenizer") or {"type": "none"}))
     ignore_merges = bool(tokenizer["model"].get("ignore_merges"))
     names = _NAMES.get(steps)

@@ -193,17 +193,17 @@ def _tensors(directory: Path, shape: _Shape) -> Iterator[tuple[str, Tensor]]:
             tensor = permuted(tensor, kv_heads)
         yield new, tensor
     if shape.rope.get("rope_type") == "llama3":
-        yield "rope_freqs.weight", _rope_factors(config)
+        yield "rope_freqs.weight", _rope_factors(shape)
 
 
-def _rope_factors(config: Any) -> Tensor:
+def _rope_factors(shape: _Shape) -> Tensor:
     """By what Llama 3.1's scaling divides each frequency."""
     import torch
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](shape.config, torch.device("cpu"))
     exponents = torch.arange(len(scaled), dtype=torch.float32) / len(scaled)
-    return 1 / (config.rope_parameters["rope_theta"] ** exponents * scaled)
+    return 1 / (shape.rope["rope_theta"] ** exponents * scaled)
 
 
 def _encoded(name: str, tensor: Tensor, dtype: str) -> tuple[np.ndarray[Any, Any], gguf.GGMLQuantizationType]:

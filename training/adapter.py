@@ -6,18 +6,21 @@ is the gate's decision, not taken here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from repair.errors import InputError
 from training.batches import Examples
 from training.checkpoint import State
 from training.config import Recipe
-from training.loop import Material, Observer, Surroundings, Trainer
-from training.material import Sources, material, prepare, sources
+from training.flops import Cost, flops_per_token, peak_flops, shape_of
+from training.loop import Surroundings, Trainer
+from training.material import Sources, material, prepare, sources, with_steps
 from training.sampling import sampler
-from training.tuned import tuned_engine
+from training.tuned import Tuned, tuned_engine
+from training.watch import Watch
 from training.world import world
 
 CANDIDATE = "candidate"  # folder of what was trained, before the gate
@@ -31,10 +34,7 @@ class Trained:
     candidate: Path
     recipe: Recipe  # with everything that "auto" and `epochs` stood for
     sources: Sources
-
-
-Watch = Callable[[Recipe, int, Cost], Observer]
-"""The recipe with its steps, the step that a run goes on from, the cost of a token -> who is told of the run."""
+    first: bool  # of several processes: the one that saves, gates and reports
 
 
 def train_adapter(recipe: Recipe, watch: Watch | None = None, found: Sources | None = None) -> Trained:
@@ -42,18 +42,32 @@ def train_adapter(recipe: Recipe, watch: Watch | None = None, found: Sources | N
     prepare(recipe)
     processes = world()
     found = found or sources(recipe)
-    recipe, batches, heldout = material(recipe, found, processes.size)
-    engine, recipe = tuned_engine(recipe)
+    recipe = with_steps(recipe, found.examples, processes.size)
+    engine, recipe = tuned_engine(recipe, processes)
     _vocabulary_check(found.examples, engine.vocabulary)
-    samples = sampler(engine.model, found.heldout_corpus.pairs) if found.heldout_corpus else None
-    around = Surroundings(processes, samples)
-    trainer = Trainer(engine, recipe, Material(batches, heldout), around)
-    state = trainer.run(watch(recipe, trainer.state.step) if watch and processes.rank == 0 else None)
+    samples = sampler(engine.asked, found.heldout_corpus.pairs) if found.heldout_corpus else None
+    cost = cost_of(engine, recipe, found.examples)
+    trainer = Trainer(
+        engine, recipe, material(recipe, found, engine), Surroundings(processes, samples, cost, engine.vocabulary)
+    )
+    observer = watch(recipe, trainer.state.step, cost) if watch and processes.rank == 0 else None
+    try:
+        state = trainer.run(observer)
+    finally:
+        if observer:
+            observer.close()
     candidate = recipe.run.out / CANDIDATE
     if processes.rank == 0:
         engine.save(candidate)
     processes.wait()
-    return Trained(state, candidate, recipe, found)
+    return Trained(state, candidate, recipe, found, processes.rank == 0)
+
+
+def cost_of(engine: Tuned, recipe: Recipe, examples: Examples) -> Cost:
+    """What a token of these examples costs, and what the device could do."""
+    rank = recipe.lora.rank if recipe.run.method == "lora" else 0
+    per_token = flops_per_token(shape_of(engine.config), float(examples.lengths.mean()), rank=rank)
+    return Cost(per_token, peak_flops(engine.device, getattr(torch, recipe.run.dtype)))
 
 
 def _vocabulary_check(examples: Examples, vocabulary: int) -> None:

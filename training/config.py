@@ -101,7 +101,7 @@ class ObjectiveConfig:
     perturb: float = 0.0  # radius of adversarial noise on embeddings, as a share of their mean norm
     perturb_weight: float = 1.0  # of the loss under that noise
     attacks: int = 0  # meaning-preserving variants of each example, of which the one with the highest loss is learned
-    preference: str = ""  # JSON lines of pairs: a repair that is better than another one
+    preference: str = ""  # JSON lines of pairs: a repair better than another; "dataset": accepted and rejected records
     preference_weight: float = 1.0  # of the preference loss against cross-entropy
     preference_share: float = 0.5  # of the steps that are preference steps
     beta: float = 0.1  # of direct preference optimisation: how far the model may leave its reference
@@ -189,6 +189,7 @@ class RunConfig:
     attention: str = "auto"  # of transformers: blocks where the model allows it, else sdpa
     device: str = "auto"
     compile: bool = False
+    shard: bool = False  # divide the frozen base among the processes of the run (FSDP2); lora only
     checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third slower
     dtype: str = "bfloat16"
 
@@ -205,6 +206,8 @@ class RunConfig:
         full = self.method == "full"
         _require(not (full and self.quantise), "run.quantise", "full fine-tuning needs whole weights")
         _require(not (full and self.adapter), "run.adapter", "full fine-tuning goes on from no adapter")
+        _require(not (full and self.shard), "run.shard", "only a frozen base is divided: set run.method=lora")
+        _require(not (self.quantise and self.shard), "run.shard", "a quantised base cannot be divided")
 
 
 @dataclass(frozen=True, slots=True)

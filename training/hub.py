@@ -19,6 +19,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,11 +33,15 @@ from training import objectives
 from training.attention import BLOCKS, Observer, register
 from training.batches import Batch
 from training.config import ObjectiveConfig
+from training.meter import serving
 from training.packed import Packed, alone, flatten
 from training.saving import save_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from repair.model import Model
+    from training.flops import HubConfig
 
 _NO_MEMORY = (
     "out of memory: lower data.rows and raise optim.accumulate by the same factor, lower data.row_length, "
@@ -57,6 +62,14 @@ def memory_errors() -> Generator[None]:
         raise ModelError(_NO_MEMORY) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The directory or hub id that a base came from, and its tokenizer, which is saved with whole weights."""
+
+    source: str | Path = ""
+    tokenizer: PreTrainedTokenizerBase | None = None
+
+
 class HubEngine:
     """As `training.loop.Engine`; products run in the dtype of the base, trained weights may be fp32."""
 
@@ -67,11 +80,11 @@ class HubEngine:
         objective: ObjectiveConfig | None = None,
         *,
         dtype: torch.dtype | None = None,
-        tokenizer: PreTrainedTokenizerBase | None = None,
+        origin: Origin | None = None,
         fill: int = 0,
     ) -> None:
         """`dtype` is that of products; `fill` > 0 compiles the decoder for rows of that many tokens."""
-        self.model, self._base, self._tokenizer = model, base, tokenizer
+        self.model, self._base, self._origin = model, base, origin or Origin()
         self._objective = objective or ObjectiveConfig()
         self._dtype = dtype or base.dtype
         self._decoder = cast("nn.Module", base.get_decoder())
@@ -95,6 +108,38 @@ class HubEngine:
     def parameters(self) -> Mapping[str, nn.Parameter]:
         """Trainable parameters."""
         return self._parameters
+
+    @property
+    def config(self) -> HubConfig:
+        """The shape of the base."""
+        return cast("HubConfig", self._base.config.get_text_config())
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids lie below."""
+        return self.config.vocab_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base is."""
+        return self._base.device
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The layers, which are what is divided among processes."""
+        layers = getattr(self._decoder, "layers", None)
+        if not isinstance(layers, nn.ModuleList):
+            raise ModelError("this base does not say which its layers are: set run.shard=false")
+        return list(layers)
+
+    @contextmanager
+    def asked(self) -> Generator[Model]:
+        """The base with what it has learned so far, to be asked for repairs; it shares the weights."""
+        from repair.models.huggingface import HuggingFaceNetwork
+        from repair.models.local import answering
+
+        with serving(self.model):
+            yield answering(self._origin.source, HuggingFaceNetwork(self._base), adapted=True)
 
     @property
     def extras(self) -> Mapping[str, float]:
@@ -245,7 +290,7 @@ class HubEngine:
 
     def save(self, out: Path) -> None:
         """A PEFT directory, or a whole Hugging Face directory. Raises ModelError; what was there is then kept."""
-        save_model(self.model, self._tokenizer, out)
+        save_model(self.model, self._origin.tokenizer, out)
 
 
 @torch.no_grad()

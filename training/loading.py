@@ -21,7 +21,7 @@ from torch import nn
 from repair.errors import InputError, ModelError
 from training.attention import choose, register
 from training.config import LoraConfig, Recipe
-from training.hub import HubEngine, memory_errors
+from training.hub import HubEngine, Origin, memory_errors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -53,7 +53,7 @@ def load_hub(recipe: Recipe) -> HubEngine:
     if run.checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
     fill = recipe.data.rows * recipe.data.row_length if run.compile else 0
-    return HubEngine(model, base, aim, dtype=getattr(torch, run.dtype), tokenizer=tokenizer, fill=fill)
+    return HubEngine(model, base, aim, dtype=getattr(torch, run.dtype), origin=Origin(source, tokenizer), fill=fill)
 
 
 def _first(error: BaseException) -> str:

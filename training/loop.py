@@ -7,7 +7,8 @@ CPU engine and LoRA on a Hugging Face model share it. Token-weighted cross-entro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,12 +17,15 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from repair.errors import InputError, ModelError
 from training.batches import Batch, Position
 from training.checkpoint import State, latest, read_state, read_weights, restore_optimizers, save
 from training.config import Recipe
+from training.flops import Cost
 from training.optim import build_optimizers, deadline_factor, schedule_factor, set_rate
+from training.profiling import DATA, Profiler
 from training.spikes import Verdict, judge
 from training.watch import Observer
 from training.world import Alone, World
@@ -100,6 +104,8 @@ class Surroundings:
 
     world: World = field(default_factory=Alone)
     samples: Callable[[], Iterable[Record]] | None = None  # repairs of a few held-out examples as the model is now
+    cost: Cost | None = None  # what turns tokens a second into utilisation
+    vocabulary: int = 0  # by which a profile recognises the head
 
 
 def evaluate(engine: Engine, batches: Sequence[Batch], world: World | None = None) -> float:
@@ -133,6 +139,7 @@ class Trainer:
         self.clock = Clock.of(recipe.run.deadline, recipe.run.decay_minutes)
         self._resume()
         self._observer: Observer | None = None
+        self._evaluated = -1
         self._batches = iter(material.batches)
         self._pairs = iter(material.pairs) if material.pairs else None
 
@@ -182,24 +189,39 @@ class Trainer:
         Raises ModelError: a loss that stays bad, no room to save. The last checkpoint is whole then.
         """
         self._observer = observer
-        run, saved, evaluated = self.recipe.run, time.monotonic(), -1
-        while not self._finished(rate := self._rate()):
-            self._step(rate)
-            if self.material.heldout and self.state.step % run.evaluate_steps == 0:
-                self._evaluate()
-                evaluated = self.state.step
-            self._sample()
-            due = float(time.monotonic() - saved > run.save_seconds)
-            if self.around.world.total(due) > 0:  # the processes' clocks differ
-                self._save()
-                saved = time.monotonic()
-        if self.material.heldout and evaluated != self.state.step:
+        with self._profiled() as profiler:
+            self._steps(profiler)
+        if self.material.heldout and self._evaluated != self.state.step:
             self._evaluate()
         self._save()
         self._keep_best()
         return self.state
 
+    @contextmanager
+    def _profiled(self) -> Generator[Profiler | None]:
+        """The profiler of the first steps after the start, where the recipe asks for one."""
+        if not self.recipe.watch.profile or self.around.world.rank:
+            yield None
+            return
+        with Profiler(self.recipe.run.out / "profile", self.around.vocabulary) as profiler:
+            yield profiler
+
+    def _steps(self, profiler: Profiler | None) -> None:
+        run, saved = self.recipe.run, time.monotonic()
+        while not self._finished(rate := self._rate()):
+            self._step(rate)
+            if self.material.heldout and self.state.step % run.evaluate_steps == 0:
+                self._evaluate()
+            self._sample()
+            if profiler:
+                profiler.step()
+            due = float(time.monotonic() - saved > run.save_seconds)
+            if self.around.world.total(due) > 0:  # the processes' clocks differ
+                self._save()
+                saved = time.monotonic()
+
     def _evaluate(self) -> None:
+        self._evaluated = self.state.step
         loss = evaluate(self.engine, self.material.heldout, self.around.world)
         better = loss < self.state.best
         waited = 0 if better else self.state.waited + 1
@@ -248,7 +270,8 @@ class Trainer:
     def _step(self, rate: float) -> None:
         began = time.monotonic()
         set_rate(self.optimizers, rate)
-        batches = self._draw()
+        with record_function(DATA):
+            batches = self._draw()
         loss, norm, extras = self._gradients(batches)
         self._update(batches, loss, norm)
         spent, before = time.monotonic() - began, self.state
@@ -260,8 +283,13 @@ class Trainer:
         )  # fmt: skip
         self._tell({
             "step": self.state.step, "loss": loss, "norm": norm, "rate": rate, "tokens": self.state.tokens,
-            "seconds": round(self.state.seconds, 2), "tokens_per_second": round(tokens / spent, 1), **extras,
+            "seconds": round(self.state.seconds, 2), "tokens_per_second": round(tokens / spent, 1),
+            **self._utilisation(tokens / spent), **extras,
         })  # fmt: skip
+
+    def _utilisation(self, speed: float) -> dict[str, float]:
+        cost = self.around.cost
+        return {"utilisation": round(cost.utilisation(speed / self.around.world.size), 4)} if cost else {}
 
     def _update(self, batches: Sequence[Batch], loss: float, norm: float) -> None:
         """Move the weights, unless loss or gradients are bad: then the batches are kept for looking at.

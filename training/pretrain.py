@@ -17,10 +17,11 @@ from training.batches import Examples, Shards
 from training.checkpoint import State
 from training.config import Recipe, read_recipe
 from training.engine import TorchEngine
-from training.loop import Engine, Material, Observer, Surroundings, Trainer
-from training.material import Sources, material, prepare
+from training.flops import Cost, flops_per_token, peak_flops, shape_of
+from training.loop import Engine, Surroundings, Trainer
+from training.material import Sources, material, prepare, with_steps
 from training.model import Llama
-from training.watch import observers
+from training.watch import Observer, Watch, observers
 from training.world import world
 
 
@@ -49,24 +50,38 @@ def _vocabulary_check(examples: Examples, vocabulary: int) -> None:
         )
 
 
-def train_base(recipe: Recipe, observers: Sequence[Observer] = ()) -> State:
+def train_base(recipe: Recipe, watch: Watch | None = None) -> State:
     """Run the recipe to its end, or on from its last checkpoint. Raises InputError, ModelError."""
     prepare(recipe)
     processes = world()
     if not recipe.data.shards:
         raise InputError("data.shards: a base is made from token shards (`emend data build`)", field="data.shards")
     held = Shards(recipe.data.heldout, recipe.data, "data.heldout") if recipe.data.heldout else None
-    recipe, batches, heldout = material(recipe, Sources(Shards(recipe.data.shards, recipe.data), held), processes.size)
-    _vocabulary_check(batches.examples, recipe.model.vocabulary)
-    around = Surroundings(processes, observers if processes.rank == 0 else ())
-    return Trainer(build_engine(recipe), recipe, Material(batches, heldout), around).run()
+    found = Sources(Shards(recipe.data.shards, recipe.data), held)
+    recipe = with_steps(recipe, found.examples, processes.size)
+    _vocabulary_check(found.examples, recipe.model.vocabulary)
+    engine = build_engine(recipe)
+    cost = Cost(
+        flops_per_token(shape_of(recipe.model), float(found.examples.lengths.mean())),
+        peak_flops(next(iter(engine.parameters.values())).device, getattr(torch, recipe.run.dtype)),
+    )
+    around = Surroundings(processes, cost=cost, vocabulary=recipe.model.vocabulary)
+    trainer = Trainer(engine, recipe, material(recipe, found, engine), around)
+    observer = watch(recipe, trainer.state.step, cost) if watch and processes.rank == 0 else None
+    try:
+        return trainer.run(observer)
+    finally:
+        if observer:
+            observer.close()
 
 
 def main(arguments: Sequence[str]) -> None:
     """RECIPE.toml and `section.key=value` overrides."""
-    recipe = read_recipe(Path(arguments[0]), arguments[1:])
-    with observers(recipe) as watching:
-        train_base(recipe, watching)
+
+    def told(recipe: Recipe, start: int, cost: Cost | None) -> Observer:
+        return observers(recipe, recipe.run.steps, cost=cost, start=start)
+
+    train_base(read_recipe(Path(arguments[0]), arguments[1:]), told)
 
 
 if __name__ == "__main__":

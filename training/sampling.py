@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from data.mutants import Example as Pair
 from repair.errors import ModelError
@@ -13,14 +14,14 @@ FEW = 3
 
 
 def sampler(
-    model: Callable[[], Model], pairs: Sequence[Pair], few: int = FEW
+    asked: Callable[[], AbstractContextManager[Model]], pairs: Sequence[Pair], few: int = FEW
 ) -> Callable[[], Iterable[Mapping[str, object]]]:
     """A function that repairs the first `few` faulty `pairs` with the model as it is when it is called."""
     chosen = [pair for pair in pairs if pair.hunks][:few]
 
     def samples() -> Iterable[Mapping[str, object]]:
-        answering = model()
-        return [sample(answering, pair) for pair in chosen]
+        with asked() as model:
+            return [sample(model, pair) for pair in chosen]
 
     return samples
 
@@ -31,9 +32,10 @@ def sample(model: Model, pair: Pair) -> dict[str, object]:
     shown = range(first.first, max(first.first, first.last) + 1)
     lines = [pair.view.lines[n - pair.view.first_line] for n in shown if n <= pair.view.last_line]
     record: dict[str, object] = {
-        "path": pair.view.path, "function": pair.function, "line": first.first, "faulty": "\n".join(lines),
+        "id": f"{pair.view.path}:{first.first}",
+        "buggy": "\n".join(lines),
         "reference": render_reply(pair.hunks),
-    }  # fmt: skip
+    }
     try:
         belief = model.locate(pair.view)
         likeliest = max(belief.lines, key=lambda n: belief.lines[n]) if belief else first.first

@@ -39,7 +39,7 @@ class Desk:
         taken, self._reports = self._reports, []
         return taken
 
-    async def answer(self, number: int, prune: bool) -> None:  # noqa: FBT001 - Ray passes positions on
+    async def answer(self, number: int, prune: bool) -> None:
         """Let a trial go on, or end."""
         waiting = self._waiting.pop(number, None)
         if waiting:

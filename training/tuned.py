@@ -5,7 +5,8 @@ Owns the choice and what both must offer beside gradients: saving the result, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +17,12 @@ from torch import Tensor, nn
 from repair.errors import ModelError
 from repair.model import Model
 from training.batches import Batch
-from training.config import LoraConfig, ObjectiveConfig, Recipe
+from training.config import LoraConfig, ModelConfig, ObjectiveConfig, Recipe
+from training.flops import HubConfig
 from training.loop import Engine
 from training.merged import MergedEngine, load_lean, read_factors, write_adapter
 from training.places import base_directory, start_adapter
+from training.world import World
 
 
 class Tuned(Engine, Protocol):
@@ -30,11 +33,21 @@ class Tuned(Engine, Protocol):
         """Token ids lie below."""
         ...
 
+    @property
+    def config(self) -> ModelConfig | HubConfig:
+        """The shape of the base."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base is."""
+        ...
+
     def save(self, out: Path) -> None:
         """A PEFT directory, or a whole checkpoint after full fine-tuning."""
         ...
 
-    def model(self) -> Model:
+    def asked(self) -> AbstractContextManager[Model]:
         """The base with what it has learned so far, to be asked for repairs."""
         ...
 
@@ -49,7 +62,9 @@ class LeanTuned:
         factors, self._lora = read_factors(start, lora) if start else (None, lora)
         self._engine = MergedEngine(NativeEngine(llama), self._lora, seed, factors)
         self._directory = directory
+        self.config = llama.config
         self.vocabulary = llama.config.vocabulary
+        self.device = torch.device("cpu")
 
     @property
     def lora(self) -> LoraConfig:
@@ -78,8 +93,9 @@ class LeanTuned:
         """As `Tuned.save`."""
         write_adapter(self.parameters, self._lora, str(self._directory), out)
 
-    def model(self) -> Model:
-        """As `Tuned.model`; a copy of the weights."""
+    @contextmanager
+    def asked(self) -> Generator[Model]:
+        """As `Tuned.asked`; a copy of the weights."""
         from repair.models.lean import LeanLlama, LlamaShape
         from repair.models.local import answering
 
@@ -88,7 +104,7 @@ class LeanTuned:
             raise ModelError(f"{self._directory} is no plain Llama")
         weights: dict[str, Tensor] = {n: t.detach().clone() for n, t in self._engine.weights.items()}
         network = LeanLlama(shape, weights, torch.float32)
-        return answering(str(self._directory), network, adapted=True)
+        yield answering(str(self._directory), network, adapted=True)
 
 
 def only_cross_entropy(objective: ObjectiveConfig) -> bool:
@@ -103,7 +119,7 @@ def why_not_native(recipe: Recipe) -> str:
     reasons = (
         (run.method != "lora", "run.method=full"),
         (bool(run.quantise), "run.quantise"),
-        (run.checkpointing or run.compile, "run.checkpointing or run.compile"),
+        (run.checkpointing or run.compile or run.shard, "run.checkpointing, run.compile or run.shard"),
         (run.device not in ("auto", "cpu") or (run.device == "auto" and torch.cuda.is_available()), "a GPU"),
         (lora.dora, "lora.dora"),
         (lora.dropout > 0, "lora.dropout"),
@@ -113,7 +129,7 @@ def why_not_native(recipe: Recipe) -> str:
     return ", ".join(reason for holds, reason in reasons if holds)
 
 
-def tuned_engine(recipe: Recipe) -> tuple[Tuned, Recipe]:
+def tuned_engine(recipe: Recipe, processes: World) -> tuple[Tuned, Recipe]:
     """The engine of a recipe, and the recipe with what "auto" came to. Raises InputError, ModelError."""
     start = start_adapter(recipe)
     wanted = recipe.run.engine
@@ -129,4 +145,7 @@ def tuned_engine(recipe: Recipe) -> tuple[Tuned, Recipe]:
                 raise
     from training.loading import load_hub
 
-    return load_hub(recipe), replace(recipe, run=replace(recipe.run, engine="torch"))
+    engine = load_hub(recipe)
+    if recipe.run.shard:
+        processes.shard(engine.blocks, engine.parameters.values())
+    return engine, replace(recipe, run=replace(recipe.run, engine="torch"))

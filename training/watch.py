@@ -40,6 +40,10 @@ class Observer(Protocol):
         ...
 
 
+Watch = Callable[[Recipe, int, Cost | None], Observer]
+"""The recipe with its steps, the step that a run goes on from, what a token costs -> who is told of the run."""
+
+
 def figure(record: Mapping[str, object], name: str) -> float:
     """A number of a record, NaN where it has none of that name."""
     value = record.get(name)

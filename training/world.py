@@ -39,6 +39,10 @@ class World(Protocol):
         """Sum `.grad` over all processes, in place."""
         ...
 
+    def shard(self, blocks: Iterable[nn.Module], trained: Iterable[nn.Parameter]) -> None:
+        """Keep only this process's part of the frozen weights of `blocks` between their uses."""
+        ...
+
     def wait(self) -> None:
         """Until every process has come here."""
         ...
@@ -56,6 +60,9 @@ class Alone:
 
     def reduce(self, parameters: Iterable[nn.Parameter]) -> None:
         """Nothing to do."""
+
+    def shard(self, blocks: Iterable[nn.Module], trained: Iterable[nn.Parameter]) -> None:
+        """One process keeps everything."""
 
     def wait(self) -> None:
         """Nothing to wait for."""
@@ -92,6 +99,19 @@ class Together:
             torch.distributed.all_reduce(flat)
             for grad, part in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
                 grad.copy_(part.view_as(grad))
+
+    def shard(self, blocks: Iterable[nn.Module], trained: Iterable[nn.Parameter]) -> None:
+        """As `World.shard`, by FSDP2 (Zhao et al. 2023): gathered for a block's pass, freed after it.
+
+        What is trained stays whole in each process, so that `reduce` and checkpoints are the same with and without.
+        """
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+        mesh, whole = init_device_mesh(kind, (self.size,)), set(trained)
+        for block in blocks:
+            fully_shard(block, mesh=mesh, ignored_params=whole)
 
     def wait(self) -> None:
         """As `World.wait`."""

@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,7 @@ def adapter(asked: Asked) -> int:
 def _gate(trained: Trained) -> Verdict | None:
     """The verdict on a candidate; None where the recipe holds nothing out."""
     from training.gate import run_gate
-    from training.heldout import held_examples
+    from training.heldout import named
     from training.measure import Checkpoint
 
     recipe, held = trained.recipe, trained.sources.heldout_corpus
@@ -104,7 +104,7 @@ def _gate(trained: Trained) -> Verdict | None:
     source, whole = base_directory(recipe), recipe.run.method == "full"
     before = Checkpoint(source, start_adapter(recipe))
     after = Checkpoint(trained.candidate) if whole else Checkpoint(source, trained.candidate)
-    return run_gate(before, after, held_examples(held.pairs), recipe.gate, fixer(recipe.gate))
+    return run_gate(before, after, named(held.pairs), recipe.gate, fixer(recipe.gate))
 
 
 def fixer(config: GateConfig) -> Fixer | None:
@@ -134,6 +134,7 @@ def fixer(config: GateConfig) -> Fixer | None:
 def _decided(trained: Trained, verdict: Verdict | None, asked: Asked) -> int:
     """Write the card and the verdict; only what may be used comes to OUT/adapter."""
     from training.card import write_card
+
     from training.verdicts import render, write_verdict
 
     accepted = verdict is None or verdict.accepted

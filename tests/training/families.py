@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM as Auto
 from transformers import (
     Gemma2Config,
     GemmaConfig,
@@ -15,7 +16,6 @@ from transformers import (
     Qwen2Config,
     Starcoder2Config,
 )
-from transformers import AutoModelForCausalLM as Auto
 
 VOCABULARY = 64
 _SHAPE: dict[str, Any] = {

@@ -6,30 +6,38 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
 from repair.errors import InputError, ModelError
-from training.batches import Batch
-from training.checkpoint import latest, read_state, read_weights, save
+from training.batches import Batch, Batches, Position, Shards
+from training.checkpoint import State, latest, read_state, read_weights, save
 from training.config import OptimConfig, Recipe, RunConfig
-from training.loop import Clock, evaluate, update
-from training.optim import build_optimizers, deadline_factor, schedule_factor
-from training.pretrain import build_engine, train_base
+from training.loop import Clock, Material, Trainer, evaluate
+from training.optim import deadline_factor, schedule_factor
+from training.pretrain import build_engine
+from training.pretrain import train_base as train
+from training.watch import JsonLines
 
 ROOT = Path(__file__).parents[2]
 
 
+def train_base(recipe: Recipe) -> State:
+    return train(recipe, lambda known, _start, _cost: JsonLines(known.run.out / "metrics.jsonl"))
+
+
 def losses(out: Path) -> dict[int, float]:
-    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon", "sgd"])
 def test_the_loss_falls(tiny_recipe: Recipe, optimizer: str):
     lr = 0.5 if optimizer == "sgd" else 1e-2
     recipe = replace(tiny_recipe, optim=replace(tiny_recipe.optim, optimizer=optimizer, lr=lr))
@@ -81,29 +89,131 @@ def test_a_run_may_start_from_the_weights_of_another(tiny_recipe: Recipe, tmp_pa
     assert losses(second.run.out)[1] < losses(source)[1] - 0.1
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_batch_kept_and_the_weights_unharmed(
-    tiny_recipe: Recipe, tmp_path: Path
-):
-    engine = build_engine(tiny_recipe)
-    before = {name: p.detach().clone() for name, p in engine.parameters.items()}
+class Given:
+    """A stream of the same batch, again and again."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch, self.position = batch, Position()
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            yield self._batch
+
+
+def not_a_number() -> Batch:
     shape = (1, 4)
-    weights = np.full(shape, np.nan, np.float32)
-    batch = Batch(np.ones(shape, np.int64), np.ones(shape, np.int64), weights, np.ones(shape, np.int64))
-    optimizers = build_optimizers(engine.parameters.items(), tiny_recipe.optim)
-    with pytest.raises(ModelError, match=r"bad-batch-7\.npz"):
-        update(engine, batch, optimizers, tiny_recipe.optim, tmp_path, 7)
-    assert np.isnan(np.load(tmp_path / "bad-batch-7.npz")["weights"]).all()
+    return Batch(
+        np.ones(shape, np.int64), np.ones(shape, np.int64), np.full(shape, np.nan, np.float32), np.ones(shape, np.int64)
+    )
+
+
+def test_losses_that_are_not_finite_end_the_run_with_batch_and_weights_kept(tiny_recipe: Recipe):
+    engine, out = build_engine(tiny_recipe), tiny_recipe.run.out
+    before = {name: p.detach().clone() for name, p in engine.parameters.items()}
+    told: list[Mapping[str, object]] = []
+    trainer = Trainer(engine, tiny_recipe, Material(Given(not_a_number())))
+    with pytest.raises(ModelError, match=r"bad-batch-2\.npz"):
+        trainer.run(Told(told))
+    assert [(one["step"], one.get("batch")) for one in told if "skipped" in one] == [
+        (n, str(out / f"bad-batch-{n}.npz")) for n in (0, 1)
+    ]
+    assert np.isnan(np.load(out / "bad-batch-2.npz")["weights.0"]).all()
     assert all(torch.equal(p, before[name]) for name, p in engine.parameters.items())
+    good = latest(out)
+    assert good is not None
+    assert all(torch.equal(p, before[name]) for name, p in read_weights(good).items())
+
+
+class Told:
+    def __init__(self, into: list[Mapping[str, object]]) -> None:
+        self._into = into
+
+    def record(self, record: Mapping[str, object]) -> None:
+        self._into.append(record)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_spike_is_skipped_and_the_run_goes_on(tiny_recipe: Recipe):
+    recipe = replace(tiny_recipe, watch=replace(tiny_recipe.watch, spike=3.0), run=replace(tiny_recipe.run, steps=16))
+    batches = Batches(Shards(recipe.data.shards, recipe.data), recipe.data, 0)
+
+    class Spiked(Given):
+        def __iter__(self) -> Iterator[Batch]:
+            for number, batch in enumerate(batches):
+                # loss of a batch is divided by its weight, so it is the labels that make it large
+                yield replace(batch, labels=(batch.labels + 23) % 64) if number == 14 else batch
+
+    told: list[Mapping[str, object]] = []
+    state = Trainer(build_engine(recipe), recipe, Material(Spiked(not_a_number()))).run(Told(told))
+    assert state.step == 16
+    assert [one["step"] for one in told if "skipped" in one] == [14]
+    assert len(state.history.losses) == 15
+    saved = latest(recipe.run.out)
+    assert saved is not None
+    assert read_state(saved) == state
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(tiny_recipe: Recipe, tmp_path: Path):
+    large = replace(tiny_recipe, data=replace(tiny_recipe.data, rows=8), run=replace(tiny_recipe.run, steps=6))
+    small = replace(
+        tiny_recipe,
+        data=replace(tiny_recipe.data, rows=4),
+        optim=replace(tiny_recipe.optim, accumulate=2),
+        run=replace(tiny_recipe.run, steps=6, out=tmp_path / "small"),
+    )
+    train_base(large)
+    train_base(small)
+    whole, parts = losses(large.run.out), losses(small.run.out)
+    assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def test_epochs_become_steps_and_patience_ends_a_run_with_the_best_weights(tiny_recipe: Recipe):
+    data = replace(tiny_recipe.data, heldout=tiny_recipe.data.shards)
+    run = replace(tiny_recipe.run, epochs=50.0, evaluate_steps=2, patience=2, keep="best")
+    optim = replace(tiny_recipe.optim, lr=2.0, clip=1e9, warmup=0, schedule="constant")  # soon gets worse
+    told: list[Mapping[str, object]] = []
+    recipe = replace(tiny_recipe, data=data, run=run, optim=optim)
+    state = train(recipe, lambda *_: Told(told))
+    found = [cast(float, one["heldout"]) for one in told if "heldout" in one]
+    assert state.waited >= 2
+    assert state.step < 100
+    assert state.best == min(found) < found[-1]
+    best = latest(recipe.run.out / "best")
+    assert best is not None
+    assert read_state(best).step == 2 * (found.index(state.best) + 1)
+
+
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--mixed_precision", "no",
+          "--dynamo_backend", "no", "--main_process_port", "0", "--num_processes", "2", "-m"]  # fmt: skip
+
+
+def test_two_processes_train_as_one_does(tiny_recipe: Recipe, tmp_path: Path):
+    recipe = replace(tiny_recipe, optim=replace(tiny_recipe.optim, accumulate=1))
+    command = [sys.executable, *LAUNCH, "training.pretrain", str(write_toml(recipe, tmp_path / "r.toml"))]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=100)
+    alone = replace(recipe, optim=replace(recipe.optim, accumulate=2), run=replace(recipe.run, out=tmp_path / "alone"))
+    state = train_base(alone)
+    assert losses(recipe.run.out) == pytest.approx(losses(alone.run.out), rel=1e-4)
+    saved = latest(recipe.run.out)
+    assert saved is not None
+    assert read_state(saved).tokens == state.tokens
+    weights = read_weights(latest(alone.run.out) or tmp_path)
+    for name, tensor in read_weights(saved).items():
+        torch.testing.assert_close(tensor, weights[name], atol=1e-4, rtol=1e-3)
 
 
 def test_held_out_loss_is_weighted_by_tokens():
     class Fixed:
         parameters: dict[str, torch.nn.Parameter] = {}  # noqa: RUF012
+        extras: dict[str, float] = {}  # noqa: RUF012
 
         def __init__(self) -> None:
             self.answers = iter([(3.0, 1.0), (1.0, 3.0)])
 
-        def gradients(self, batch: Batch) -> float:
+        def gradients(self, batch: Batch, denominator: float) -> float:
             raise AssertionError("evaluation takes no gradients")
 
         def loss(self, batch: Batch) -> tuple[float, float]:

@@ -7,9 +7,9 @@ import torch
 
 from repair.errors import ModelError
 from tests.training.tiny import TINY, random_batch
-from training.adapter import load_lean
 from training.engine import TorchEngine
 from training.export import export_plain
+from training.merged import load_lean
 from training.model import Llama, block_mask, rotary
 
 

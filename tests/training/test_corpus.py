@@ -141,6 +141,15 @@ def test_an_encoding_that_fails_leaves_nothing(tmp_path: Path, cache: Path):
     assert [path for path in cache.iterdir() if path.is_dir()] == []
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, cache: Path):
+    folder = write_dataset(tmp_path / "set", train=records(3))
+    read_corpus(recipe(folder), "train", ENCODER)
+    (kept,) = (path for path in cache.iterdir() if path.is_dir())
+    kept.rename(kept.with_name(f"{kept.name}.x1y2"))
+    assert len(read_corpus(recipe(folder), "train", ENCODER)) == 3
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == [kept.name]
+
+
 def _read(folder: Path, cache: Path, queue: multiprocessing.Queue[str]) -> None:
     os.environ["XDG_CACHE_HOME"] = str(cache)
     queue.put(read_corpus(recipe(folder), "train", compact_encoder()).digest)

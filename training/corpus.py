@@ -40,7 +40,8 @@ from training.shuffled import shuffled_answers
 
 # What an encoding depends on: where one of these files changes, everything is encoded again.
 _CODE = (
-    data.labels, data.records, repair.models.tokens, repair.prompts, repair.replies, training.encoding, training.records,
+    data.labels, data.records, repair.models.tokens, repair.prompts, repair.replies, training.encoding,
+    training.records,
 )  # fmt: skip
 
 

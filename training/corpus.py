@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 import data.labels
 import data.records
+import repair.models.tokens
 import repair.prompts
 import repair.replies
 import training.encoding
+import training.records
 from data.mutants import Example as Pair
 from data.records import Record, example
 from data.shards import digest, sha256_of
@@ -36,7 +38,11 @@ from training.encoding import ExampleEncoder, weigh
 from training.records import Dataset, open_dataset
 from training.shuffled import shuffled_answers
 
-_CODE = (data.labels, data.records, repair.prompts, repair.replies, training.encoding)  # what an encoding depends on
+# What an encoding depends on: where one of these files changes, everything is encoded again.
+_CODE = (
+    data.labels, data.records, repair.models.tokens, repair.prompts, repair.replies, training.encoding,
+    training.records,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +183,18 @@ def _encode(dataset: Dataset, encoder: ExampleEncoder, room: int, key: str, writ
             left_out["too_long"] += 1
             continue
         writer.add(tokens, record, len(pair.hunks))
+    _require_some(writer, left_out, room)
+    origins = [asdict(Origin(p.name, p.path, p.sha256, read[n])) for n, p in enumerate(dataset.parts)]
+    return {"key": key, "left_out": dict(left_out), "origins": origins}
+
+
+def _require_some(writer: Writer, left_out: Counter[str], room: int) -> None:
     if not len(writer):
         told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(left_out.items()))
         raise InputError(
-            f"no example is left of the split {dataset.split!r}: {told}; a row has {room} tokens (data.row_length)",
+            f"no example is left of the split's records: {told}; a row has {room} tokens (data.row_length)",
             field="data.row_length" if left_out["too_long"] else "data.dataset",
         )
-    origins = [asdict(Origin(p.name, p.path, p.sha256, read[n])) for n, p in enumerate(dataset.parts)]
-    return {"key": key, "left_out": dict(left_out), "origins": origins}
 
 
 def _pair(record: Record) -> Pair | str:
@@ -203,7 +213,7 @@ def _shuffle(
     source: Encoded, encoder: ExampleEncoder, recipe: Recipe, key: str, writer: Writer
 ) -> Mapping[str, object]:
     """The same examples, each faulty one with the answer of another one."""
-    room, left_out = recipe.data.row_length, Counter(source.told["left_out"])
+    room, left_out = recipe.data.row_length, Counter[str](source.told["left_out"])
     answers = shuffled_answers(np.flatnonzero(~source.clean), lambda n: example(source.record(n)), recipe.run.seed)
     for number in range(len(source)):
         record = source.record(number)
@@ -216,6 +226,7 @@ def _shuffle(
             left_out["too_long"] += 1
             continue
         writer.add(tokens, record, len(hunks))
+    _require_some(writer, left_out, room)
     return {**source.told, "key": key, "left_out": dict(left_out)}
 
 

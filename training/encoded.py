@@ -138,6 +138,8 @@ def encoded(cache: Path, key: str, make: Make) -> Encoded:
 
 
 def _write(folder: Path, make: Make) -> None:
+    for left in folder.parent.glob(f"{folder.name}.*/"):
+        shutil.rmtree(left)  # of a process that was killed: the lock is ours
     partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
         writer = Writer(partial)

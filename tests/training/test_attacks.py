@@ -75,6 +75,9 @@ def test_a_corpus_encodes_variants_with_its_weights(tmp_path: Path):
     assert [v.ids.tolist() for v in variants] != [v.ids.tolist() for v in corpus.variants(1, epoch=1)]
     assert corpus.variants(3)  # a faultless one has variants too
     assert read(folder).variants(1) == []
+    control = DataConfig(dataset=(str(folder),), control="shuffled")
+    shuffled = read_corpus(Recipe(data=control, objective=ObjectiveConfig(attacks=3)), "train", ENCODER)
+    assert shuffled.variants(1) == []  # they would tell the right answer
 
 
 def test_variants_that_fit_no_row_are_left_out(tmp_path: Path):

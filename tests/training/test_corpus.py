@@ -32,6 +32,7 @@ from training.config import DataConfig, ObjectiveConfig, Recipe, RunConfig
 from training.corpus import Corpus, choose, read_corpus
 from training.encoding import ExampleEncoder, Tokens
 from training.records import record_of
+from training.shuffled import moved, shuffled_answers
 
 ENCODER = compact_encoder()
 
@@ -139,6 +140,15 @@ def test_an_encoding_that_fails_leaves_nothing(tmp_path: Path, cache: Path):
     with pytest.raises(SuiteError):
         read_corpus(recipe(file), "train", ENCODER)
     assert [path for path in cache.iterdir() if path.is_dir()] == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, cache: Path):
+    folder = write_dataset(tmp_path / "set", train=records(3))
+    read_corpus(recipe(folder), "train", ENCODER)
+    (kept,) = (path for path in cache.iterdir() if path.is_dir())
+    kept.rename(kept.with_name(f"{kept.name}.x1y2"))
+    assert len(read_corpus(recipe(folder), "train", ENCODER)) == 3
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == [kept.name]
 
 
 def _read(folder: Path, cache: Path, queue: multiprocessing.Queue[str]) -> None:
@@ -344,6 +354,20 @@ def test_shuffled_answers_are_valid_and_never_ones_own(tmp_path: Path):
     assert _answers(read_corpus(recipe(folder, control="shuffled"), "validation", ENCODER)) == [
         Change(example(one).hunks) for one in records(5)
     ]
+
+
+def test_an_answer_that_happens_to_be_right_is_moved_elsewhere():
+    own = example(record(2))
+    found = {moved(own.hunks, own, np.random.default_rng(seed)) for seed in range(40)}
+    assert own.hunks not in found
+    assert len(found) == len(own.view.lines) - 1
+    assert all(isinstance(check_hunks(hunks, own.view), Change) for hunks in found)
+
+
+def test_examples_that_all_say_the_same_get_a_wrong_answer():
+    same = [example(replace(record(1), first_line=1)) for _ in range(3)]
+    answers = shuffled_answers(np.arange(3), lambda n: same[n], seed=0)
+    assert all(answers(n) != same[n].hunks for n in range(3))
 
 
 def test_two_examples_are_needed_to_exchange_answers(tmp_path: Path):

@@ -92,8 +92,9 @@ def test_feedback_gives_each_rejected_repair_against_each_accepted_one():
     other = replace(own, fixed=own.fixed.replace("left + right", "right + left"))
     clean = record(5, clean=True)
     lonely = rejected(record(7), record(7).fixed.replace("+", "*"))
+    elsewhere = replace(rejected(own, silly), first_line=40)  # the same text in another place
     harmful = rejected(clean, clean.fixed.replace("+", "-"))
-    found = list(pairs_of_records([rejected(own, wrong), own, other, rejected(own, silly), rejected(own, wrong), clean,
+    found = list(pairs_of_records([rejected(own, wrong), own, other, elsewhere, rejected(own, wrong), clean,
                                    lonely, harmful, record(9), rejected(own, own.fixed)]))  # fmt: skip
     said = {(p.better[0].text.split("= ")[1] if p.better else "ok", p.worse[0].text.split("= ")[1]) for p in found}
     assert said == {

@@ -122,6 +122,7 @@ def _seed(*parts: int) -> int:
 
 def keep_batches(out: Path, batches: Sequence[Batch], step: int) -> Path:
     """Write the batches of a bad step for looking at. Arrays as in Batch, those of batch n named `NAME.n`."""
+    out.mkdir(parents=True, exist_ok=True)
     path = out / f"bad-batch-{step}.npz"
     names = ("ids", "labels", "weights", "segments")
     np.savez(path, **{f"{name}.{n}": getattr(batch, name) for n, batch in enumerate(batches) for name in names})

@@ -48,4 +48,5 @@ def _write(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None, out: Pat
         return
     cast(Any, model).save_pretrained(out)
     if tokenizer is not None:
+        tokenizer.chat_template = None  # it was tuned on the plain prompt, and is to be asked by it
         tokenizer.save_pretrained(out)

@@ -57,9 +57,12 @@ class NumberedFormat:
         return [*self._text_tokens(render_reply(hunks)), *([end] if isinstance(end, int) else [])]
 
     def locate(self, view: View) -> LineBelief:
-        """The probabilities of the headers `@@ N-` and `@@ N+`, and of `@@ ok`."""
+        """The probabilities of the headers `@@ N-` and `@@ N+`, and of `@@ ok`.
+
+        With the end of its line where the header is whole there: vocabularies may have one token for both.
+        """
         lines = range(view.first_line, view.last_line + 1)
-        headers = [f"@@ {n}{sign}" for n in lines for sign in "-+"] + ["@@ ok"]
+        headers = [f"@@ {n}{sign}" for n in lines for sign in ("-", "+\n")] + ["@@ ok"]
         scores = self._engine.score(self.read(view), [self._text_tokens(h) for h in headers])
         chances = torch.softmax(torch.tensor(scores, dtype=torch.float64), -1).tolist()
         pairs = zip(lines, chances[:-1:2], chances[1:-1:2], strict=True)

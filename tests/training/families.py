@@ -31,7 +31,8 @@ CONFIGS: dict[str, Any] = {
     "gemma": GemmaConfig(**_SHAPE, head_dim=16),
     # DeepSeek-Coder is a Llama with all heads its own and linearly stretched positions
     "deepseek": LlamaConfig(
-        **(_SHAPE | {"num_key_value_heads": 4}), rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}
+        **(_SHAPE | {"num_key_value_heads": 4}),
+        rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5},
     ),
 }  # fmt: skip
 OTHERS: dict[str, Any] = {

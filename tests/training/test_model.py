@@ -66,7 +66,7 @@ def test_the_loss_is_the_weighted_mean_of_cross_entropies(tiny_directory: Path):
     gradients = {name: p.grad for name, p in model.named_parameters()}
     model.zero_grad(set_to_none=True)
     engine = TorchEngine(model)
-    assert engine.gradients(batch) == pytest.approx(expected.item(), rel=1e-5)
+    assert engine.gradients(batch, batch.weight) == pytest.approx(expected.item(), rel=1e-5)
     for name, parameter in engine.parameters.items():
         torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-6, rtol=1e-4)
     total, count = engine.loss(batch)

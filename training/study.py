@@ -110,7 +110,7 @@ def chosen(recipe: Recipe, params: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def _plain(choice: object) -> None | bool | int | float | str:
+def _plain(choice: object) -> bool | int | float | str | None:
     """A choice as a study keeps it: lists become their text."""
     return choice if isinstance(choice, bool | int | float | str) else toml(choice)
 

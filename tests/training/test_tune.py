@@ -30,7 +30,7 @@ from training.config import (
 )
 from training.recipe_text import overridden, render_recipe
 from training.study import space_of
-from training.tune import BEST, trial_recipe, tune
+from training.tune import BEST, require, trial_recipe, tune
 
 ROOT = Path(__file__).parents[2]
 SPACE = {
@@ -113,6 +113,11 @@ def test_a_space_that_does_not_fit_is_refused_before_anything_is_written(tmp_pat
     with pytest.raises(InputError, match=message):
         tune(recipe_in(tmp_path / "out", space=space), objectives.valley)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_package_is_told_before_the_first_trial():
+    with pytest.raises(InputError, match=r"no_such_package: pip install 'emend\[train\]'"):
+        require("json", "no_such_package")
 
 
 def test_lists_and_switches_are_choices(tmp_path):
@@ -201,7 +206,7 @@ def test_crashes_are_recorded_and_the_search_goes_on(tmp_path):
 
 
 def test_the_same_failure_three_times_ends_the_search_with_it(tmp_path):
-    with pytest.raises(InputError, match="3 trials in a row failed, the last: .*has no dataset"):
+    with pytest.raises(InputError, match=r"3 trials in a row failed, the last: .*has no dataset"):
         tune(recipe_in(tmp_path), objectives.failing)
     assert (tmp_path / "report.html").exists()
     assert not (tmp_path / BEST).exists()
@@ -234,7 +239,7 @@ def test_what_a_study_holds_is_not_mixed_with_another_search(tmp_path):
     tune(replace(base, run=replace(base.run, threads=1)), objectives.valley)
     with pytest.raises(InputError, match="another goal"):
         tune(recipe_in(tmp_path, trials=1, goal="exact@1"), objectives.valley)
-    with pytest.raises(InputError, match="another recipe.*alpha = 3"):
+    with pytest.raises(InputError, match=r"another recipe.*alpha = 3"):
         tune(replace(base, lora=LoraConfig(alpha=3)), objectives.valley)
     with pytest.raises(InputError, match=r"optim\.schedule was searched otherwise"):
         tune(recipe_in(tmp_path, space={**SPACE, "optim.schedule": Dimension(choices=("linear",))}), objectives.valley)

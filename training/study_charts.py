@@ -61,7 +61,8 @@ def history(done: Sequence[Tried], goal: str, *, lower: bool) -> Figure:
         "type": "scatter", "mode": "lines", "x": numbers, "y": so_far, "hoverinfo": "skip",
         "line": {"shape": "hv", "color": _SECOND, "width": 2},
     }  # fmt: skip
-    layout = {"xaxis": {"title": {"text": "trial"}}, "yaxis": {"title": {"text": escaped(goal)}}}
+    whole = {"title": {"text": "trial"}, "dtick": max(1, round((numbers[-1] - numbers[0]) / 8))}
+    layout = {"xaxis": whole, "yaxis": {"title": {"text": escaped(goal)}}}
     traces = (steps, _points(numbers, values, [_told(trial) for trial in done]))
     return Figure("history", "History", "Points: each trial. Line: the best so far.", traces, layout, "half")
 

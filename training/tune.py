@@ -197,7 +197,10 @@ def _leave(study: Study, recipe: Recipe) -> Tuned:
     if best:
         base = replace(recipe, tune=TuneConfig(), run=replace(recipe.run, out=out / "best"))
         header = f"# trial {best.number} of {len(trials)}: {recipe.tune.goal} {best.value:.6g}\n\n"
-        text, path = header + render_recipe(overridden(base, chosen(recipe, best.params))), out / BEST
+        text, path = (
+            header + render_recipe(overridden(base, chosen(recipe, best.params)), tuple(best.params)),
+            out / BEST,
+        )
         _replace(path, text)
     keys = tuple(recipe.tune.space)
     logs = frozenset(key for key, dimension in recipe.tune.space.items() if dimension.log and not dimension.choices)

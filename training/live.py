@@ -101,7 +101,8 @@ def _lines(value: object) -> list[str]:
 def sample_text(sample: Mapping[str, object]) -> Text:
     """A sample repair as a small diff: what the model changed, and the reference where it is another."""
     right = bool(sample.get("right"))
-    text = Text(f"{sample.get('id')}: ", "bold")
+    text = Text()
+    text.append(f"{sample.get('id')}: ", "bold")
     text.append("right\n" if right else "not the reference\n", "green" if right else "yellow")
     changes = [
         each for each in difflib.ndiff(_lines(sample.get("buggy")), _lines(sample.get("proposed"))) if each[0] != "?"

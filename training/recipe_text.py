@@ -6,7 +6,7 @@ Owns the writing side of `training.config`, which reads what is written here to 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import cast
@@ -31,22 +31,26 @@ def toml(value: object) -> str:
     return "[" + ", ".join(toml(each) for each in cast("Sequence[object]", value)) + "]"
 
 
-def _changed(value: object) -> dict[str, object]:
-    """Fields of a frozen value that differ from their defaults."""
+def _changed(value: object, always: Collection[str] = ()) -> dict[str, object]:
+    """Fields of a frozen value that differ from their defaults, and those named."""
     found: dict[str, object] = {}
     for field in fields(cast("type", value)):
         usual = field.default if field.default_factory is MISSING else field.default_factory()
         given = getattr(value, field.name)
-        if given != usual:
+        if given != usual or (field.name in always and given is not None):
             found[field.name] = given
     return found
 
 
-def render_recipe(recipe: Recipe) -> str:
-    """What differs from the defaults, as TOML that `parse_recipe` reads to the same recipe."""
+def render_recipe(recipe: Recipe, always: Collection[str] = ()) -> str:
+    """What differs from the defaults, as TOML that `parse_recipe` reads to the same recipe.
+
+    Settings in `always`, by their dotted names, are written even where they are the default.
+    """
     parts: list[str] = []
-    for section, given in _changed(recipe).items():
-        lines = [f"{name} = {toml(value)}" for name, value in _changed(given).items()]
+    for section, given in _changed(recipe, {key.split(".")[0] for key in always}).items():
+        names = [key.partition(".")[2] for key in always if key.startswith(f"{section}.")]
+        lines = [f"{name} = {toml(value)}" for name, value in _changed(given, names).items()]
         parts.append("\n".join([f"[{section}]", *lines, ""]))
     return "\n".join(parts)
 

@@ -61,7 +61,8 @@ def history(done: Sequence[Tried], goal: str, *, lower: bool) -> Figure:
         "type": "scatter", "mode": "lines", "x": numbers, "y": so_far, "hoverinfo": "skip",
         "line": {"shape": "hv", "color": _SECOND, "width": 2},
     }  # fmt: skip
-    layout = {"xaxis": {"title": {"text": "trial"}}, "yaxis": {"title": {"text": escaped(goal)}}}
+    whole = {"title": {"text": "trial"}, "dtick": max(1, round((numbers[-1] - numbers[0]) / 8))}
+    layout = {"xaxis": whole, "yaxis": {"title": {"text": escaped(goal)}}}
     traces = (steps, _points(numbers, values, [_told(trial) for trial in done]))
     return Figure("history", "History", "Points: each trial. Line: the best so far.", traces, layout, "half")
 
@@ -80,7 +81,7 @@ def curves(trials: Iterable[Tried], best: Tried | None) -> Figure:
         traces.append({
             "type": "scatter", "mode": "lines+markers", "x": [step for step, _ in trial.curve],
             "y": [loss if math.isfinite(loss) else None for _, loss in trial.curve], "line": style,
-            "marker": {"size": 4}, "opacity": 1.0 if trial == best else 0.7 if whole else 0.45,
+            "marker": {"size": 4}, "opacity": 1.0 if trial == best else 0.7 if whole else 0.75,
             "text": _told(trial), "hovertemplate": "%{text}<br>step %{x}: <b>%{y:.5g}</b><extra></extra>",
         })  # fmt: skip
     layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": "held-out loss"}}}
@@ -115,9 +116,8 @@ class _Scale:
     def ticks(self) -> Iterable[tuple[float, str]]:
         if self.names:
             return [(self.place(name), name) for name in self.names]
-        return [(0.0, shown(float(self.low))), (1.0, shown(float(self.high)))] if self.high > self.low else [
-            (0.5, shown(float(self.low)))
-        ]  # fmt: skip
+        ends = (self.low, self.high) if self.high > self.low else (self.low,)
+        return [(self.place(end), f"{end:.3g}") for end in ends]
 
 
 def parallel(done: Sequence[Tried], keys: Sequence[str], logs: Set[str], goal: str, *, lower: bool) -> Figure:
@@ -136,11 +136,12 @@ def parallel(done: Sequence[Tried], keys: Sequence[str], logs: Set[str], goal: s
             "y": [scale.place(value) for scale, value in zip(scales, row, strict=True)],
             "line": {"color": _SECOND if last else _ACCENT, "width": 3.5 if last else 1.5},
             "opacity": 1.0 if last else 0.08 + 0.72 * ((rank + 1) / len(order)) ** 2,
-            "text": f"{_told(trial)}<br>{escaped(goal)} {shown(trial.value)}", "hovertemplate": "%{text}<extra></extra>",
+            "text": f"{_told(trial)}<br>{escaped(goal)} {shown(trial.value)}",
+            "hovertemplate": "%{text}<extra></extra>",
         })  # fmt: skip
     names = [escaped(key).replace(".", ".<br>") for key in keys] + [f"<b>{escaped(goal)}</b>"]
     layout = {
-        "xaxis": {"visible": False, "range": [-0.45, len(keys) + 0.45]},
+        "xaxis": {"visible": False, "range": [-0.55, len(keys) + 0.45]},
         "yaxis": {"visible": False, "range": [-0.06, 1.22]},
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "shapes": [
@@ -162,7 +163,7 @@ def _labels(n: int, scale: _Scale) -> Iterable[Mapping[str, object]]:
     for place, name in scale.ticks():
         yield {
             "x": n, "y": place, "xanchor": "right", "xshift": -4, "text": escaped(name), "showarrow": False,
-            "font": {"size": 11, "color": _SOFT},
+            "font": {"size": 11, "color": _SOFT}, "bgcolor": "var(--card)", "borderpad": 1,
         }  # fmt: skip
 
 
@@ -179,6 +180,15 @@ def importance(shares: Mapping[str, float]) -> Figure:
     return Figure("importances", "What matters", note, (trace,), layout, "", 0, 70 + 34 * len(rows))
 
 
+def _log_ticks(values: Sequence[float]) -> list[float]:
+    """Powers of ten; where there would be fewer than three, also twice and five times these."""
+    low, high = min(values), max(values)
+    powers = [10.0**n for n in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    if high / low >= 100:
+        return powers
+    return [factor * power for power in powers for factor in (1, 2, 5)]
+
+
 def slice_of(done: Sequence[Tried], key: str, ident: str, scale: str, goal: str, best: Tried | None) -> Figure:
     """The goal against one setting."""
     here = [trial for trial in done if key in trial.params]
@@ -190,6 +200,8 @@ def slice_of(done: Sequence[Tried], key: str, ident: str, scale: str, goal: str,
     points = _points(
         x, [trial.value for trial in here], [_told(trial) for trial in here], color=colours, opacity=ages
     )  # fmt: skip
-    axis = {"type": scale if numeric else "category", "nticks": 6, "exponentformat": "power"}
+    axis: dict[str, object] = {"type": scale if numeric else "category", "nticks": 6}
+    if numeric and scale == "log":
+        axis |= {"tickmode": "array", "tickvals": _log_ticks(cast("Sequence[float]", raw)), "exponentformat": "power"}
     layout = {"xaxis": axis, "yaxis": {"title": {"text": escaped(goal)}, "nticks": 6}}
-    return Figure(ident, key, "Later trials stronger; orange: the best.", (points,), layout, "third")
+    return Figure(ident, key, "Later trials stronger; orange: the best.", (points,), layout)

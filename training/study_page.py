@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from string import Template
 
 from data.charts import escaped
-from repair.errors import InputError
 from training import study_charts
 from training.study import Tried
 from training.study_charts import Figure
@@ -40,11 +39,8 @@ class View:
 
 
 def render(view: View) -> str:
-    """The whole page. Raises InputError where plotly is not installed."""
-    try:
-        script = resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")
-    except (ImportError, OSError) as error:
-        raise InputError("the report needs plotly: pip install 'emend[train]'", field="tune") from error
+    """The whole page; the package plotly must be installed."""
+    script = resources.files("plotly").joinpath("package_data/plotly.min.js").read_text("utf-8")
     figures = tuple(_figures(view))
     cards = [*(_card(figure) for figure in figures), _recipe(view), _table(view)]
     content = json.dumps([{"id": f.ident, "traces": f.traces, "layout": f.layout} for f in figures], allow_nan=False)
@@ -92,7 +88,8 @@ def _figures(view: View) -> Iterable[Figure]:
     if done:
         for number, key in enumerate(view.keys):
             scale = "log" if key in view.logs else "linear"
-            yield study_charts.slice_of(done, key, f"slice-{number}", scale, view.goal, view.best)
+            drawn = study_charts.slice_of(done, key, f"slice-{number}", scale, view.goal, view.best)
+            yield replace(drawn, size={1: "", 2: "half", 4: "half"}.get(len(view.keys), "third"))
 
 
 def _card(figure: Figure) -> str:

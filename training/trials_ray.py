@@ -18,8 +18,6 @@ from training.trials import Event, Failed, Outcome, Reported, RunTrial, attempt
 if TYPE_CHECKING:
     from typing import Any
 
-_PULSE = 0.2  # seconds between looks at the desk
-
 
 class Desk:
     """Holds reports until the search takes them, and each trial until it is answered. Its methods run interleaved."""
@@ -27,15 +25,19 @@ class Desk:
     def __init__(self) -> None:
         self._reports: list[Reported] = []
         self._waiting: dict[int, asyncio.Future[bool]] = {}
+        self._some = asyncio.Event()
 
     async def report(self, reported: Reported) -> bool:
         """Whether the trial is to end."""
         self._waiting[reported.number] = answer = asyncio.get_running_loop().create_future()
         self._reports.append(reported)
+        self._some.set()
         return await answer
 
     async def take(self) -> list[Reported]:
-        """Reports since the last time."""
+        """Reports since the last time, as soon as there are any."""
+        await self._some.wait()
+        self._some.clear()
         taken, self._reports = self._reports, []
         return taken
 
@@ -64,6 +66,7 @@ class RayWorkers:
         self._desk = self._ray.remote(num_cpus=0)(Desk).remote()
         self._function = self._ray.put(run_trial)
         self._flight: dict[Any, int] = {}
+        self._news = self._desk.take.remote()
 
     def start(self, number: int, recipe: Recipe) -> None:
         """As `Crew.start`."""
@@ -71,15 +74,20 @@ class RayWorkers:
 
     def events(self, seconds: float) -> Iterator[Event]:
         """As `Crew.events`."""
-        done, _ = self._ray.wait(list(self._flight), num_returns=1, timeout=min(seconds, _PULSE))
-        yield from self._ray.get(self._desk.take.remote())
+        done, _ = self._ray.wait([self._news, *self._flight], num_returns=1, timeout=seconds)
         for reference in done:
-            number = self._flight.pop(reference)
-            try:
-                outcome: Outcome = self._ray.get(reference)
-            except self._ray.exceptions.RayError as error:
-                outcome = Failed(number, f"its worker was lost: {str(error).split(chr(10), 1)[0]}")
-            yield outcome
+            if reference == self._news:
+                yield from self._ray.get(reference)
+                self._news = self._desk.take.remote()
+            else:
+                yield self._outcome(reference)
+
+    def _outcome(self, reference: Any) -> Outcome:  # noqa: ANN401 - Ray ships no types
+        number = self._flight.pop(reference)
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            return Failed(number, f"its worker was lost: {str(error).split(chr(10), 1)[0]}")
 
     def answer(self, number: int, *, prune: bool) -> None:
         """As `Crew.answer`."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ def tune(recipe: Recipe, run_trial: RunTrial, *, ray: str = "", tell: Callable[[
     return what there is. Raises InputError for a space, recipe or study that does not fit; after three failures in a
     row with the same error, that error.
     """
+    require("optuna", "plotly")
     space_of(recipe)  # before anything is written
     with opened(recipe) as study:
         search = _Search(study, recipe, tell)
@@ -63,6 +65,13 @@ def tune(recipe: Recipe, run_trial: RunTrial, *, ray: str = "", tell: Callable[[
             abandon(study)
             left = _leave(study, recipe)
     return replace(left, ended=ended)
+
+
+def require(*packages: str) -> None:
+    """Raise InputError where a package is missing: before the first trial, not after the last."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise InputError(f"a search needs {' and '.join(missing)}: pip install 'emend[train]'", field="tune")
 
 
 @contextmanager
@@ -80,12 +89,20 @@ def _crew(recipe: Recipe, run_trial: RunTrial, ray: str) -> Generator[Crew]:
 
 
 @dataclass(slots=True)
+class _Flight:
+    """A trial on its way: which of `jobs` it is, and the last step it told of."""
+
+    trial: Trial
+    place: int
+    step: int = -1
+
+
+@dataclass(slots=True)
 class _Search:
     study: Study
     recipe: Recipe
     tell: Callable[[str], None]
-    flight: dict[int, Trial] = field(default_factory=dict["int", "Trial"])
-    places: dict[int, int] = field(default_factory=dict[int, int])  # number of a trial -> which of `jobs` it is
+    flights: dict[int, _Flight] = field(default_factory=dict[int, _Flight])
     failures: list[str] = field(default_factory=list[str])  # since the last trial that did not fail
 
     def run(self, crew: Crew) -> str:
@@ -93,9 +110,9 @@ class _Search:
         config, began = self.recipe.tune, time.monotonic()
         while True:
             late = config.minutes > 0 and time.monotonic() - began > 60 * config.minutes
-            while not late and len(self.flight) < config.jobs and self._done() + len(self.flight) < config.trials:
+            while not late and len(self.flights) < config.jobs and self._done() + len(self.flights) < config.trials:
                 self._start(crew)
-            if not self.flight:
+            if not self.flights:
                 return "deadline" if self._done() < config.trials else "trials"
             for event in crew.events(_WAIT):
                 self._take(crew, event)
@@ -105,9 +122,9 @@ class _Search:
 
     def _start(self, crew: Crew) -> None:
         trial = self.study.ask(space_of(self.recipe))
-        place = min(set(range(self.recipe.tune.jobs)) - set(self.places.values()))
+        place = min(set(range(self.recipe.tune.jobs)) - {flight.place for flight in self.flights.values()})
         out = self.recipe.run.out / f"trial-{folder_of(trial):03d}"
-        self.flight[trial.number], self.places[trial.number] = trial, place
+        self.flights[trial.number] = _Flight(trial, place)
         try:
             crew.start(trial.number, trial_recipe(self.recipe, trial.params, out, place))
         except InputError as error:  # settings that are possible alone need not be possible together
@@ -117,15 +134,16 @@ class _Search:
         if not isinstance(event, Reported):
             self._end(event)
             return
-        trial = self.flight[event.number]
-        trial.report(event.loss if minimised(self.recipe) else -event.loss, event.step)
-        crew.answer(event.number, prune=trial.should_prune())
+        flight = self.flights[event.number]
+        if event.step > flight.step:  # the last evaluation of a run may be told twice
+            flight.step = event.step
+            flight.trial.report(event.loss if minimised(self.recipe) else -event.loss, event.step)
+        crew.answer(event.number, prune=flight.trial.should_prune())
 
     def _end(self, outcome: Finished | Cut | Failed) -> None:
         from optuna.trial import TrialState
 
-        trial = self.flight.pop(outcome.number)
-        del self.places[outcome.number]
+        trial = self.flights.pop(outcome.number).trial
         settings = ", ".join(f"{key}={value}" for key, value in trial.params.items())
         if isinstance(outcome, Failed):
             fail(self.study, trial, outcome.error)
@@ -179,7 +197,10 @@ def _leave(study: Study, recipe: Recipe) -> Tuned:
     if best:
         base = replace(recipe, tune=TuneConfig(), run=replace(recipe.run, out=out / "best"))
         header = f"# trial {best.number} of {len(trials)}: {recipe.tune.goal} {best.value:.6g}\n\n"
-        text, path = header + render_recipe(overridden(base, chosen(recipe, best.params))), out / BEST
+        text, path = (
+            header + render_recipe(overridden(base, chosen(recipe, best.params)), tuple(best.params)),
+            out / BEST,
+        )
         _replace(path, text)
     keys = tuple(recipe.tune.space)
     logs = frozenset(key for key, dimension in recipe.tune.space.items() if dimension.log and not dimension.choices)

@@ -71,7 +71,7 @@ class HubEngine:
         fill: int = 0,
     ) -> None:
         """`dtype` is that of products; `fill` > 0 compiles the decoder for rows of that many tokens."""
-        self.model, self._base, self._tokenizer = model, base, tokenizer
+        self.model, self.base, self._tokenizer = model, base, tokenizer
         self._objective = objective or ObjectiveConfig()
         self._dtype = dtype or base.dtype
         self._decoder = cast("nn.Module", base.get_decoder())
@@ -175,7 +175,7 @@ class HubEngine:
             return torch.cat([self._losses(p, e, observer) for p, e in zip(alone(packed), inputs, strict=True)])
         given: dict[str, Any] = packed.arguments | {"use_cache": False}
         given |= {"input_ids": packed.ids} if embeddings is None else {"inputs_embeds": embeddings}
-        blocks = getattr(self._base.config, "_attn_implementation", "") == BLOCKS
+        blocks = getattr(self.base.config, "_attn_implementation", "") == BLOCKS
         if observer is not None:
             given |= {"observer": observer} if blocks else {"output_attentions": True}
         targets = packed.targets
@@ -184,7 +184,7 @@ class HubEngine:
                 found = self._decoder(**given)
                 losses = objectives.token_losses(found.last_hidden_state[0, targets.at], targets.labels, self._head)
             else:
-                found = self._base(**given, logits_to_keep=targets.at)
+                found = self.base(**given, logits_to_keep=targets.at)
                 losses = nn.functional.cross_entropy(found.logits[0].float(), targets.labels, reduction="none")
         if observer is not None and not blocks:
             observer.see_dense(found.attentions, packed.lengths)
@@ -192,7 +192,7 @@ class HubEngine:
 
     @property
     def _device(self) -> torch.device:
-        return self._base.device
+        return self.base.device
 
     @contextmanager
     def _pass(self, batch: Batch, *, training: bool) -> Generator[None]:
@@ -242,6 +242,19 @@ class HubEngine:
         packed, losses = self._measured(batch)
         targets, pairs = packed.targets, len(batch.preference.reference)
         return objectives.log_margins(losses, targets.pair, targets.side, pairs).cpu().numpy()
+
+    @contextmanager
+    def writing(self) -> Generator[PreTrainedModel]:
+        """The model as `generate` needs it: no dropout, an attention that knows padding and caches."""
+        was = str(getattr(self.base.config, "_attn_implementation", "sdpa"))
+        self.model.eval()
+        try:
+            if was == BLOCKS:
+                self.base.set_attn_implementation("sdpa")
+            with torch.no_grad(), memory_errors():
+                yield self.base
+        finally:
+            self.base.set_attn_implementation(was)
 
     def save(self, out: Path) -> None:
         """A PEFT directory, or a whole Hugging Face directory. Raises ModelError; what was there is then kept."""

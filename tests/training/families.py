@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM as Auto
 from transformers import (
     Gemma2Config,
     GemmaConfig,
@@ -15,7 +17,6 @@ from transformers import (
     Qwen2Config,
     Starcoder2Config,
 )
-from transformers import AutoModelForCausalLM as Auto
 
 VOCABULARY = 64
 _SHAPE: dict[str, Any] = {
@@ -31,10 +32,12 @@ CONFIGS: dict[str, Any] = {
     "gemma": GemmaConfig(**_SHAPE, head_dim=16),
     # DeepSeek-Coder is a Llama with all heads its own and linearly stretched positions
     "deepseek": LlamaConfig(
-        **(_SHAPE | {"num_key_value_heads": 4}), rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}
+        **(_SHAPE | {"num_key_value_heads": 4}),
+        rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5},
     ),
 }  # fmt: skip
 OTHERS: dict[str, Any] = {
+    "wide": Qwen2Config(**(_SHAPE | {"hidden_size": 128, "intermediate_size": 128})),  # nf4 has blocks of 64 weights
     "gemma2": Gemma2Config(**_SHAPE, head_dim=8, sliding_window=8, final_logit_softcapping=0.5),
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, pad_token_id=0),
     "window": Starcoder2Config(**_SHAPE, **_QUIET, sliding_window=8),
@@ -44,7 +47,7 @@ OTHERS: dict[str, Any] = {
 def tiny(family: str, seed: int = 0) -> PreTrainedModel:
     """A model of a family, larger than trained ones in its weights so that mistakes show."""
     torch.manual_seed(seed)
-    model = Auto.from_config((CONFIGS | OTHERS)[family], dtype=torch.float32)
+    model = Auto.from_config(deepcopy((CONFIGS | OTHERS)[family]), dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2 and family != "mamba":
@@ -52,8 +55,8 @@ def tiny(family: str, seed: int = 0) -> PreTrainedModel:
     return model
 
 
-def write_checkpoint(family: str, out: Path, vocabulary: int = VOCABULARY) -> Path:
-    """A whole directory: weights and a tokenizer of single words."""
+def write_checkpoint(family: str, out: Path, vocabulary: int = VOCABULARY - 4) -> Path:
+    """A whole directory: weights and a tokenizer of single words (some families add a token of their own)."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

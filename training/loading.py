@@ -118,6 +118,10 @@ def _base(source: str | Path, recipe: Recipe, device: torch.device) -> PreTraine
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:
         raise ModelError(f"{source} lacks weights ({', '.join(missing[:3])}, ...): copy the whole checkpoint again")
+    for module in network.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes would repack 4-bit weights at the first evaluation, for a kernel without a backward pass
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010 - a module has no such attribute for types
     with memory_errors():
         return network if run.quantise else cast("PreTrainedModel", nn.Module.to(network, device))
 

@@ -105,6 +105,8 @@ def test_a_quantised_base_learns_on_the_cpu(tmp_path: Path, kind: str):
     whole = load_hub(recipe_of(base)).loss(batch)
     assert engine.loss(batch)[0] == pytest.approx(whole[0], rel=0.15)
     optimizer = torch.optim.AdamW(engine.parameters.values(), lr=1e-2)
+    engine.gradients(batch, whole[1])
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for n, p in engine.parameters.items() if "lora_B" in n)
     seen: list[float] = []
     for _ in range(12):
         optimizer.zero_grad()

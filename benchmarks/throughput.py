@@ -183,9 +183,7 @@ def report(found: dict[str, list[dict[str, float]]]) -> int:
     print(f"{'':9}{'held-out before':>16}{'after':>9}{'tokens/CPU-s':>14}{'peak MB':>9}{'we are':>9}")
     for side, run in best.items():
         ratio = best["ours"]["rate"] / run["rate"]
-        print(
-            f"{side:9}{run['before']:16.4f}{run['after']:9.4f}{run['rate']:14.0f}{run['memory']:9.0f}{ratio:8.2f}x"
-        )
+        print(f"{side:9}{run['before']:16.4f}{run['after']:9.4f}{run['rate']:14.0f}{run['memory']:9.0f}{ratio:8.2f}x")
     slower = best["ours"]["rate"] / max(best["trainer"]["rate"], best["grouped"]["rate"])
     apart = abs(best["ours"]["after"] / best["trainer"]["after"] - 1)
     print(f"ratio to the faster of the two {slower:.2f}; loss differs by {apart:.2%} from the same order")

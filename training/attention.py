@@ -123,6 +123,20 @@ def register() -> None:
     ALL_ATTENTION_FUNCTIONS.register(BLOCKS, blocks_attention)
 
 
+@torch.no_grad()
+def arrives(model: PreTrainedModel) -> bool:
+    """Whether a model with blocks hands the boundaries on to its attention: some classes drop such arguments."""
+    bounds = torch.tensor([0, 2], dtype=torch.int32, device=model.device)
+    ids = torch.zeros(1, 2, dtype=torch.int64, device=model.device)
+    try:
+        model.get_decoder()(
+            input_ids=ids, use_cache=False, cu_seq_lens_q=bounds, cu_seq_lens_k=bounds, max_length_q=2, max_length_k=2
+        )
+    except (ModelError, TypeError):
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """An attention implementation of transformers and why it was taken."""

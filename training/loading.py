@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from repair.errors import InputError, ModelError
-from training.attention import choose, register
+from training.attention import BLOCKS, arrives, choose, register
 from training.config import LoraConfig, Recipe
 from training.hub import HubEngine, Origin, memory_errors
 
@@ -43,15 +43,11 @@ def load_hub(recipe: Recipe) -> HubEngine:
     base = _base(source, recipe, device)
     if len(tokenizer) > int(base.config.get_text_config().vocab_size):
         raise ModelError(f"{source}: tokenizer and weights are not of one checkpoint: their vocabularies differ")
-    register()
     choice = choose(base, recipe.data.row_length, run.attention, observed=aim.entropy > 0 or aim.locality > 0)
-    try:
-        base.set_attn_implementation(choice.implementation)
-    except (ImportError, ValueError) as error:
-        raise ModelError(f"run.attention={run.attention} does not work here ({_first(error)}): use auto") from error
+    _attend(base, choice.implementation, run.attention)
     model = _trained(base, recipe, str(source) if run.base else EMBEDDED)
     if run.checkpointing:
-        base.gradient_checkpointing_enable({"use_reentrant": False})
+        base.activation_checkpointing_enable({"use_reentrant": False})
     fill = recipe.data.rows * recipe.data.row_length if run.compile else 0
     return HubEngine(model, base, aim, dtype=getattr(torch, run.dtype), origin=Origin(source, tokenizer), fill=fill)
 
@@ -122,6 +118,10 @@ def _base(source: str | Path, recipe: Recipe, device: torch.device) -> PreTraine
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:
         raise ModelError(f"{source} lacks weights ({', '.join(missing[:3])}, ...): copy the whole checkpoint again")
+    for module in network.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes would repack 4-bit weights at the first evaluation, for a kernel without a backward pass
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010 - a module has no such attribute for types
     with memory_errors():
         return network if run.quantise else cast("PreTrainedModel", nn.Module.to(network, device))
 
@@ -147,6 +147,16 @@ def _quantisation(kind: str, dtype: torch.dtype) -> Any:  # noqa: ANN401 - trans
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
+
+
+def _attend(base: PreTrainedModel, implementation: str, wanted: str) -> None:
+    register()
+    try:
+        base.set_attn_implementation(implementation)
+        if implementation == BLOCKS and wanted == "auto" and not arrives(base):
+            base.set_attn_implementation("sdpa")
+    except (ImportError, ValueError) as error:
+        raise ModelError(f"run.attention={wanted} does not work here ({_first(error)}): use auto") from error
 
 
 def _trained(base: PreTrainedModel, recipe: Recipe, name: str) -> nn.Module:

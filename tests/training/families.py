@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ CONFIGS: dict[str, Any] = {
     ),
 }  # fmt: skip
 OTHERS: dict[str, Any] = {
+    "wide": Qwen2Config(**(_SHAPE | {"hidden_size": 128, "intermediate_size": 128})),  # nf4 has blocks of 64 weights
     "gemma2": Gemma2Config(**_SHAPE, head_dim=8, sliding_window=8, final_logit_softcapping=0.5),
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, state_size=4, pad_token_id=0),
     "window": Starcoder2Config(**_SHAPE, **_QUIET, sliding_window=8),
@@ -45,7 +47,7 @@ OTHERS: dict[str, Any] = {
 def tiny(family: str, seed: int = 0) -> PreTrainedModel:
     """A model of a family, larger than trained ones in its weights so that mistakes show."""
     torch.manual_seed(seed)
-    model = Auto.from_config((CONFIGS | OTHERS)[family], dtype=torch.float32)
+    model = Auto.from_config(deepcopy((CONFIGS | OTHERS)[family]), dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2 and family != "mamba":
@@ -53,8 +55,8 @@ def tiny(family: str, seed: int = 0) -> PreTrainedModel:
     return model
 
 
-def write_checkpoint(family: str, out: Path, vocabulary: int = VOCABULARY) -> Path:
-    """A whole directory: weights and a tokenizer of single words."""
+def write_checkpoint(family: str, out: Path, vocabulary: int = VOCABULARY - 4) -> Path:
+    """A whole directory: weights and a tokenizer of single words (some families add a token of their own)."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -56,7 +56,7 @@ def test_the_observer_sees_what_eager_attention_returns(checkpointing):
     slopes = gradients(model)
     model.set_attn_implementation(BLOCKS)
     if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     observer = Observer(frozenset({1}))
     model.get_decoder()(input_ids=ids, use_cache=False, observer=observer, **where)
     for seen, there in zip(observer.seen, expected, strict=True):

@@ -85,8 +85,21 @@ def test_a_stream_goes_on_from_any_position_as_if_never_stopped(tmp_path: Path):
         positions.append(stream.position)
     assert positions[-1].pool > len(shards) // CONFIG.pool  # went over into the next epoch
     for stop in (1, 7, 20):
-        rest = islice(Batches(shards, CONFIG, 3, positions[stop - 1]), 40 - stop)
+        resumed = Batches(shards, CONFIG, 3)
+        resumed.position = positions[stop - 1]
+        rest = islice(resumed, 40 - stop)
         assert all((a.ids == b.ids).all() for a, b in zip(rest, whole[stop:], strict=True))
+
+
+def test_an_epoch_is_as_many_batches_as_its_packing_makes(tmp_path: Path):
+    write_stream(tmp_path / "s.npy", [5, 9, 3, 12, 16, 4, 7] * 5)
+    batches = Batches(Shards((str(tmp_path / "s.npy"),), CONFIG), CONFIG, 3)
+    seen = 0
+    for _ in batches:
+        if batches.position.pool * CONFIG.pool >= len(batches.examples):
+            break
+        seen += 1
+    assert batches.an_epoch() == seen
 
 
 @pytest.mark.parametrize("content", [b"", b"not an array"])

@@ -157,9 +157,7 @@ def test_a_spike_is_skipped_and_the_run_goes_on(tiny_recipe: Recipe):
 
 def test_accumulated_batches_make_the_step_of_one_large_batch(tiny_recipe: Recipe, tmp_path: Path):
     # pools of 24 examples are 8 rows of three each, so that no batch is the short end of a pool
-    large = replace(
-        tiny_recipe, data=replace(tiny_recipe.data, rows=8, pool=24), run=replace(tiny_recipe.run, steps=6)
-    )
+    large = replace(tiny_recipe, data=replace(tiny_recipe.data, rows=8, pool=24), run=replace(tiny_recipe.run, steps=6))
     small = replace(
         tiny_recipe,
         data=replace(tiny_recipe.data, rows=4, pool=24),

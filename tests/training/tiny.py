@@ -33,3 +33,14 @@ def random_batch(vocabulary: int, lengths: tuple[tuple[int, ...], ...], length: 
             at += part
     weights = (rng.random(shape) * (rng.random(shape) < 0.7) * (segments > 0)).astype(np.float32)
     return Batch(rng.integers(0, vocabulary, shape), rng.integers(0, vocabulary, shape), weights, segments)
+
+
+def write_words(path: Path) -> Path:
+    """A `tokenizer.json` of as many words as TINY has tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"<|pad|>": 0, "<|bos|>": 1, "<|eot|>": 2} | {f"w{n}": n for n in range(3, TINY.vocabulary)}
+    backend = Tokenizer(models.WordLevel(words, unk_token="<|pad|>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.save(str(path))
+    return path

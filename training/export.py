@@ -1,7 +1,8 @@
-"""Checkpoints to what ships: int8 row-scaled pieces for `repair/embedded`, or a plain Hugging Face directory.
+"""What leaves training: one function for `emend train export`, and the int8 pieces that ship.
 
-Owns the order and size of pieces, the config.json of a Llama and the weight error. The format itself, and the way
-back, are `repair.embedded.expander`'s.
+Owns which output is made of which input, the order and size of pieces, the config.json of a Llama and the weight
+error. The format of pieces, and the way back, are `repair.embedded.expander`'s; merging and GGUF are
+`training.merging`'s and `training.gguf_writer`'s.
 """
 
 from __future__ import annotations
@@ -9,17 +10,36 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from repair.embedded.expander import INT8, MANIFEST, SCALE, dequantise, quantise
+from repair.errors import InputError, ModelError
 from training.config import ModelConfig
+from training.gguf_writer import GGUF_DTYPES, write_gguf
+from training.merging import DTYPES, adapter_directory, merge, read_table, recorded_base
+from training.staging import check_free, staged
 
 PIECE_BYTES = 15 * 2**20
+TARGETS: dict[str, tuple[str, ...]] = {"merged": DTYPES, "gguf": ("f16", *GGUF_DTYPES), "pieces": ("int8",)}
+"""What `--to` may say, and the `--dtype` of each, the default first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written: `bytes` together, and the relative error of the matrices where int8 pieces were made."""
+
+    out: Path
+    dtype: str
+    bytes: int
+    weight_error: float | None = None
 
 
 def hub_config(model: ModelConfig) -> dict[str, object]:
@@ -111,8 +131,6 @@ def export_pieces(
 
 def export_adapter(source: Path, target: Path) -> None:
     """Copy a PEFT directory to `target` as bf16 with a manifest of its files' sha256."""
-    from safetensors.torch import load_file
-
     target.mkdir(parents=True, exist_ok=True)
     tensors = load_file(source / "adapter_model.safetensors")
     save_file({k: v.to(torch.bfloat16) for k, v in tensors.items()}, target / "adapter_model.safetensors")
@@ -133,3 +151,101 @@ def export_plain(weights: Mapping[str, Tensor], model: ModelConfig, tokenizer: P
     table = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": model.positions, **special}
     (target / "tokenizer_config.json").write_text(json.dumps(table, indent=2), encoding="utf-8")
     shutil.copyfile(tokenizer, target / "tokenizer.json")
+
+
+def _source(source: str | Path) -> tuple[Path, bool]:
+    """The directory that is meant, and whether it is an adapter (else a whole model)."""
+    if str(source) == "embedded":
+        return adapter_directory("embedded"), True
+    for directory in (Path(source), Path(source) / "adapter"):
+        if (directory / "adapter_config.json").is_file():
+            return adapter_directory(directory), True
+        if (directory / "config.json").is_file():
+            return directory, False
+    raise InputError(
+        f"{source} holds neither an adapter (adapter_config.json) nor a model (config.json): give the directory of "
+        "one, or of a run that ended",
+        field="source",
+    )
+
+
+def export_model(
+    source: str | Path, to: str, out: Path, *, base: str = "", dtype: str = "", force: bool = False
+) -> Exported:
+    """Write `source` as `to`, one of TARGETS, to `out`; what `emend train export` does.
+
+    `source` is the directory of an adapter, of a run that left one, of a whole model, or "embedded" (the shipped
+    adapter). `base` overrides what the adapter says that it was trained on; "emend-embedded" is the embedded base.
+    Pieces of an adapter are the adapter alone in bf16, as it ships beside its base. Raises InputError, ModelError.
+    """
+    if to not in TARGETS:
+        raise InputError(f"{to}: can be exported to {', '.join(TARGETS)}", field="to")
+    dtype = dtype or TARGETS[to][0]
+    if dtype not in TARGETS[to]:
+        raise InputError(f"{dtype}: {to} is written as {', '.join(dict.fromkeys(TARGETS[to]))}", field="dtype")
+    check_free(out, force=force)  # before minutes of work
+    directory, is_adapter = _source(source)
+    if base and not is_adapter:
+        raise InputError(f"{source} is a whole model, it has no base", field="base")
+    error = None
+    if to == "pieces":
+        error = _export_pieces(directory, out, is_adapter=is_adapter, force=force)
+    elif to == "gguf" and not is_adapter:
+        write_gguf(directory, out, dtype, force=force)
+    elif not is_adapter:
+        raise InputError(f"{source} is a whole model, there is nothing to merge", field="source")
+    elif to == "merged":
+        merge(base or recorded_base(directory), directory, out, dtype, force=force)
+    else:
+        _export_merged_gguf(base or recorded_base(directory), directory, out, dtype=dtype, force=force)
+    files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+    return Exported(out, dtype, sum(path.stat().st_size for path in files), error)
+
+
+def _export_merged_gguf(base: str, adapter: Path, out: Path, *, dtype: str, force: bool) -> None:
+    """By way of a merged directory beside `out`, in fp32 so that weights are rounded once."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        place = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.merged-")
+    except OSError as error:
+        raise ModelError(f"cannot write {out}: {error.strerror or error}") from error
+    with place as between:
+        merged = Path(between) / "model"
+        merge(base, adapter, merged, "float32", force=force)
+        write_gguf(merged, out, dtype, force=force)
+
+
+def _export_pieces(directory: Path, out: Path, *, is_adapter: bool, force: bool) -> float | None:
+    llama = None if is_adapter else read_llama(directory)
+    with staged(out, force=force) as partial:
+        try:
+            if llama is None:
+                export_adapter(directory, partial)
+                return None
+            return export_pieces(*llama, directory / "tokenizer.json", partial)
+        except SafetensorError as error:
+            raise ModelError(f"cannot write {out}: {error}; nothing was left there") from error
+
+
+def read_llama(directory: Path) -> tuple[dict[str, Tensor], ModelConfig]:
+    """Weights and shape of a Llama with tied embeddings, the only kind that pieces hold. Raises InputError."""
+    raw = read_table(directory / "config.json", "source")
+    try:
+        rope = raw.get("rope_parameters") or raw
+        model = ModelConfig(
+            raw["vocab_size"], raw["hidden_size"], raw["num_hidden_layers"], raw["num_attention_heads"],
+            raw["num_key_value_heads"], raw["intermediate_size"], raw["max_position_embeddings"],
+            float(rope["rope_theta"]), raw["rms_norm_eps"],
+        )  # fmt: skip
+        weights = load_file(directory / "model.safetensors")
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise InputError(f"{directory} is no Llama that pieces can hold: {error!r}", field="source") from error
+    told = hub_config(model)
+    differs = [
+        key for key in ("model_type", "head_dim", "attention_bias", "mlp_bias", "tie_word_embeddings", "hidden_act")
+        if raw.get(key, told[key]) != told[key]
+    ]  # fmt: skip
+    if differs or rope.get("rope_type", "default") != "default":
+        what = f"{differs[0]} = {raw[differs[0]]}" if differs else f"rope_type = {rope['rope_type']}"
+        raise InputError(f"{directory} has {what}, which pieces cannot hold", field="source")
+    return {name: tensor for name, tensor in weights.items() if not name.startswith("lm_head")}, model

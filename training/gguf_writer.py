@@ -138,12 +138,17 @@ def _add_vocabulary(writer: gguf.GGUFWriter, directory: Path, size: int) -> None
     special.add_to_gguf(writer, quiet=True)
 
 
-def _add_general(writer: gguf.GGUFWriter, directory: Path, dtype: str) -> None:
-    """Name, author, licence and base model from the directory's card, where it has one."""
+def _add_general(writer: gguf.GGUFWriter, directory: Path, name: str, dtype: str) -> None:
+    """Name, author, licence and base model from the directory's card, `name` where it gives none."""
     import gguf
 
-    metadata = gguf.Metadata.load(model_path=directory)
-    metadata.name = metadata.name or directory.name
+    # not Metadata.load, which also guesses name, version and size from the name of the directory
+    try:
+        card = gguf.Metadata.load_model_card(directory)
+        metadata = gguf.Metadata.apply_metadata_heuristic(gguf.Metadata(), card)
+    except Exception as error:  # PyYAML's, or a field of another type than a card's
+        raise InputError(f"the front matter of {directory}/README.md cannot be read: {error}", field="card") from error
+    metadata.name = metadata.name or name
     writer.add_type("model")
     metadata.set_gguf_meta_model(writer)
     writer.add_file_type(_FILE_TYPES[dtype])
@@ -237,7 +242,7 @@ def write_gguf(model_dir: Path, out: Path, dtype: str = "f16", *, force: bool = 
     shape = _read_shape(model_dir)
     with staged(out, force=force) as partial:
         writer = gguf.GGUFWriter(partial, shape.architecture.name)
-        _add_general(writer, model_dir, dtype)
+        _add_general(writer, model_dir, out.stem, dtype)
         _add_shape(writer, shape)
         _add_vocabulary(writer, model_dir, shape.config.vocab_size)
         try:

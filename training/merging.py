@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from repair.embedded.expander import embedded_adapter, embedded_directory
 from repair.errors import InputError, ModelError
-from training.staging import is_taken, staged
+from training.staging import check_free, staged
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -212,13 +212,12 @@ def merge(
 ) -> None:
     """Write the plain safetensors directory `out` of `base` with `adapter` merged in.
 
-    `dtype` is one of DTYPES, "auto" the base's own. `force` replaces what is at `out` and takes a base of another name
-    than the adapter records. Raises InputError naming what does not fit, ModelError when the disk refuses.
+    `dtype` is one of DTYPES, "auto" the base's own. `force` replaces what is at `out` and takes a base of another
+    name than the adapter records. Raises InputError naming what does not fit, ModelError when the disk refuses.
     """
     if dtype not in DTYPES:
         raise InputError(f"{dtype}: the type of merged weights is one of {', '.join(DTYPES)}", field="dtype")
-    if is_taken(out) and not force:  # before minutes of work
-        raise InputError(f"{out} exists and is not empty: choose another place or give --force", field="out")
+    check_free(out, force=force)  # before minutes of work
     source, directory = adapter_directory(adapter), base_directory(base)
     if out.resolve() in (source.resolve(), directory.resolve()):
         raise InputError(f"{out} is what would be merged: choose another place", field="out")

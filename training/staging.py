@@ -29,6 +29,12 @@ def is_taken(out: Path) -> bool:
     return out.exists() or out.is_symlink()
 
 
+def check_free(out: Path, *, force: bool = False) -> None:
+    """Raise InputError when there is something at `out` and `force` is off."""
+    if is_taken(out) and not force:
+        raise InputError(f"{out} exists and is not empty: choose another place or give --force", field="out")
+
+
 def _place(partial: Path, out: Path) -> None:
     """Rename `partial` to `out`. What was there is put aside first: a directory cannot be replaced in one step."""
     aside = out.with_name(f".{out.name}.old-{os.getpid()}")
@@ -50,8 +56,7 @@ def staged(out: Path, *, force: bool = False) -> Generator[Path]:
 
     Raises InputError when `out` is taken and `force` is off, ModelError when the disk refuses.
     """
-    if is_taken(out) and not force:
-        raise InputError(f"{out} exists and is not empty: choose another place or give --force", field="out")
+    check_free(out, force=force)
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,10 @@ from transformers import AutoModelForCausalLM, GemmaConfig, LlamaConfig, Qwen2Co
 from data.tokenizer import SPLIT, train_tokenizer
 from repair.embedded.expander import embedded_directory
 from repair.errors import InputError, ModelError
+from repair.model import Decoding
+from repair.models.chat import Patience, connect
 from repair.models.tokens import TokenEncoder, read_tokenizer
-from repair.prompts import SPECIALS, compact_prompt, encode
+from repair.prompts import SPECIALS, chat_messages, compact_prompt, encode
 from repair.views import View
 from tests.training.test_merging import largest_file
 from training import gguf_vocabulary
@@ -59,11 +61,11 @@ LINES = python_lines()
 class Llama:
     """llama.cpp's own server over one GGUF file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, context: int = 256) -> None:
         xllamacpp = pytest.importorskip("xllamacpp")
         settings = xllamacpp.CommonParams()
         settings.model.path = str(path)
-        settings.n_ctx, settings.n_parallel, settings.port, settings.verbosity = 256, 1, 0, 0
+        settings.n_ctx, settings.n_parallel, settings.port, settings.verbosity = context, 1, 0, 0
         settings.cpuparams.n_threads, settings.warmup = 1, False
         self.server = xllamacpp.Server(settings)
 
@@ -269,7 +271,7 @@ def test_the_embedded_model_answers_in_llama_cpp_as_in_transformers(embedded: Ll
     found = embedded.likeliest(prompt)
     assert set(found) == set(logs.topk(20).indices.tolist())
     # llama.cpp keeps keys and values in half precision
-    assert max(abs(logs[id_] - log) for id_, log in found.items()) < 5e-2
+    assert max(abs(logs[id_] - log) for id_, log in found.items()) < 1e-2
     model = AutoModelForCausalLM.from_pretrained(embedded_directory(), dtype=torch.float32)
     answer = model.generate(torch.tensor([prompt]), max_new_tokens=24, do_sample=False)[0, len(prompt) :].tolist()
     length = len(answer) - (answer[-1] == 2)  # llama.cpp does not tell the end
@@ -283,11 +285,11 @@ def test_each_architecture_computes_the_same(tmp_path: Path, kind: str, qwen2_to
     write_gguf(model, tmp_path / "model.gguf", "f32")
     prompt = qwen2_tokenizer.encode("def mean(values):\n    return sum(values) / len(values)\n" * 3).ids[:120]
     logs, found = expected_logs(model, prompt), Llama(tmp_path / "model.gguf").likeliest(prompt)
-    assert max(abs(logs[id_] - log) for id_, log in found.items()) < 2e-2
+    assert max(abs(logs[id_] - log) for id_, log in found.items()) < 1e-2
     assert max(found, key=found.__getitem__) == int(logs.argmax())
 
 
-@pytest.mark.parametrize(("dtype", "error"), [("f16", 2e-2), ("bf16", 0.1), ("q8_0", 0.2)])
+@pytest.mark.parametrize(("dtype", "error"), [("f16", 2e-2), ("bf16", 0.1), ("q8_0", 0.5)])
 def test_smaller_types_are_smaller_and_near(small: Path, tmp_path: Path, dtype: str, error: float):
     write_gguf(small, tmp_path / "f32.gguf", "f32")
     write_gguf(small, tmp_path / "small.gguf", dtype)
@@ -325,6 +327,28 @@ def test_metadata_and_token_types(tmp_path: Path, qwen2_tokenizer: Tokenizer):
         asked = {"content": "a", "add_special": True}
         assert client.post("/tokenize", json=asked).json()["tokens"] == tokenizer.encode("a").ids
     assert tokenizer.encode("a").ids[0] == begin[1]
+
+
+def test_a_card_that_cannot_be_read_is_told(small: Path, tmp_path: Path):
+    write_gguf(small, tmp_path / "plain.gguf")
+    assert fields(tmp_path / "plain.gguf")["general.name"] == "plain"
+    (small / "README.md").write_text("---\na: [b\n---\n")
+    with pytest.raises(InputError, match="front matter"):
+        write_gguf(small, tmp_path / "model.gguf")
+
+
+def test_the_chat_client_of_emend_talks_to_it(tmp_path: Path, qwen2_tokenizer: Tokenizer):
+    template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\n{% endfor %}"
+    config = LlamaConfig(**SHAPE | {"max_position_embeddings": 2048})
+    write_gguf(
+        write_model(config, tmp_path / "model", qwen2_tokenizer, chat_template=template), tmp_path / "chat.gguf", "f16"
+    )
+    server = Llama(tmp_path / "chat.gguf", 2048)
+    patience = Patience(connect=5.0, read=20.0, attempts=1)
+    model = connect(f"{server.server.listening_address}/v1", patience=patience)
+    answers = list(model.propose(VIEW, Decoding(candidates=1)))
+    assert len(answers) == 1
+    assert model.usage.prompt_tokens > len(qwen2_tokenizer.encode(chat_messages(VIEW)[-1]["content"]).ids)
 
 
 def changed(directory: Path, change) -> Path:

@@ -1,7 +1,7 @@
 """The table of the embedded model: one or two models side by side, on injected faults and on real mined pairs.
 
     python -m training.table MODEL --heldout FILE [--adapter DIR] [--against MODEL] [--against-adapter DIR]
-                             [--mined FILE] [--candidates 100] [--limit N]
+                             [--mined FILE] [--candidates 100] [--searched 0] [--limit N]
 
 prints Markdown. With `--against` (the old weights) the difference has a paired 95 % bootstrap interval. Suites with
 tests are run by `emend eval run`, which may compose what training may not import. Definitions: `training.scores`.
@@ -20,7 +20,8 @@ import numpy as np
 
 from training.bootstrap import Ratio, paired
 from training.heldout import read_heldout
-from training.measure import Checkpoint, Measured, load_network, measure_network
+from training.measure import Checkpoint, Measured, load_meter
+from training.meter import Effort
 from training.scores import Score
 
 Counted = Callable[[Score], bool]
@@ -43,8 +44,12 @@ def _faulty(score: Score) -> bool:
     return score.faulty
 
 
-def _within(rank: int) -> Counted:
+def _proposed(rank: int) -> Counted:
     return lambda score: 0 < score.proposed <= rank
+
+
+def _searched(rank: int) -> Counted:
+    return lambda score: 0 < score.searched <= rank
 
 
 def _bits(scores: Sequence[Score]) -> Ratio:
@@ -59,8 +64,11 @@ LINES = (
     _share("location@5, file known to be faulty", lambda s: s.line_rank <= 5, _faulty),
     _share("exact fix@1, greedy", lambda s: s.exact, _faulty),
     _share("exact fix@1, place given", lambda s: s.exact_given_line, _faulty),
-    _share("exact fix@10", _within(10), lambda s: s.proposed >= 0),
-    _share("exact fix@100", _within(100), lambda s: s.proposed >= 0),
+    _share("exact fix@10, proposals", _proposed(10), lambda s: s.proposed >= 0),
+    _share("exact fix@100, proposals", _proposed(100), lambda s: s.proposed >= 0),
+    _share("exact fix@1, search", _searched(1), lambda s: s.searched >= 0),
+    _share("exact fix@10, search", _searched(10), lambda s: s.searched >= 0),
+    _share("exact fix@100, search", _searched(100), lambda s: s.searched >= 0),
     _share("no fault: precision", lambda s: not s.faulty, lambda s: s.called_ok),
     _share("no fault: recall", lambda s: s.called_ok, lambda s: not s.faulty),
 )
@@ -112,16 +120,15 @@ def suites_note(checkpoints: Sequence[Checkpoint]) -> list[str]:
     return [*lines, "```"]
 
 
-def table(
-    checkpoints: Sequence[Checkpoint], sets: Sequence[tuple[str, Path]], candidates: int, limit: int
-) -> list[str]:
+def table(checkpoints: Sequence[Checkpoint], sets: Sequence[tuple[str, Path]], effort: Effort, limit: int) -> list[str]:
     """Measure each checkpoint on each set and render it. Raises InputError, ModelError."""
     examples = [(title, read_heldout(path, limit)) for title, path in sets]
     found: list[list[Measured]] = [[] for _ in sets]
     for one in checkpoints:
-        network = load_network(one)
+        meter = load_meter(one)
         for place, (_, heldout) in zip(found, examples, strict=True):
-            place.append(measure_network(network, one.source, heldout, candidates=candidates, name=str(one)))
+            scores = tuple(meter.score(heldout, effort))
+            place.append(Measured(str(one), scores, len(heldout) - len(scores)))
     lines = [line for (title, _), models in zip(sets, found, strict=True) for line in render_table(title, models)]
     return [*lines, *suites_note(checkpoints)]
 
@@ -136,13 +143,15 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--heldout", type=Path, required=True, help="injected faults")
     parser.add_argument("--mined", type=Path, help="real pairs: a dataset folder, or .jsonl or .parquet of records")
     parser.add_argument("--candidates", type=int, default=100, help="proposals for each faulty example; 0: none")
+    parser.add_argument("--searched", type=int, default=0, help="candidates of the search: some seconds an example")
     parser.add_argument("--limit", type=int, default=0, help="examples of each set, the first ones")
     options = parser.parse_args(arguments)
     checkpoints = [Checkpoint(options.model, options.adapter)]
     if options.against or options.against_adapter:
         checkpoints.insert(0, Checkpoint(options.against or options.model, options.against_adapter))
+    effort = Effort(options.candidates, options.searched)
     sets = [("Injected faults", options.heldout), *([("Mined pairs", options.mined)] if options.mined else [])]
-    sys.stdout.write("\n".join(table(checkpoints, sets, options.candidates, options.limit)) + "\n")
+    sys.stdout.write("\n".join(table(checkpoints, sets, effort, options.limit)) + "\n")
 
 
 if __name__ == "__main__":

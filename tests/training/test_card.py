@@ -115,7 +115,8 @@ def test_the_card_replaces_the_one_of_peft_and_its_code_loads_the_adapter(tmp_pa
     shape = ModelConfig(tokenizer.get_vocab_size(), width=64, layers=1, heads=2, kv_heads=1, hidden=64, positions=64)
     export_plain(Llama(shape).state_dict(), shape, tmp_path / "tokenizer.json", tmp_path / "base")
     network = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
-    get_peft_model(network, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")).save_pretrained(tmp_path / "adapter")
+    settings = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    get_peft_model(network, settings).save_pretrained(tmp_path / "adapter")
     path = write_card(replace(FACTS, base=str(tmp_path / "base")), tmp_path / "adapter")
     assert path.read_text().count("library_name") == 1
     made: dict[str, Any] = {}

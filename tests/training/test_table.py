@@ -34,8 +34,8 @@ def test_two_models_stand_side_by_side_over_the_examples_that_both_have():
     cells = row_of(lines, "exact fix@1, greedy")
     assert cells[:2] == ["0.0 %", "48.7 %"]
     assert cells[2].startswith("+48.7 (+")
-    assert row_of(lines, "exact fix@10")[:2] == ["0.0 %", "100.0 %"]
-    assert row_of(lines, "exact fix@100")[2] == "+0.0 (+0.0 to +0.0)"
+    assert row_of(lines, "exact fix@10, proposals")[:2] == ["0.0 %", "100.0 %"]
+    assert row_of(lines, "exact fix@100, proposals")[2] == "+0.0 (+0.0 to +0.0)"
     assert row_of(lines, "bits per byte of the code")[:2] == ["0.800", "0.800"]
     assert row_of(lines, "no fault: recall")[:2] == ["-", "-"]
     alone = render_table("Injected", [old])
@@ -58,7 +58,7 @@ def test_the_command_prints_injected_and_mined_and_says_where_suites_are(
     (tmp_path / "mined.jsonl").write_text(json.dumps(mined) + "\n")
     model = str(tmp_path / "model")
     files = ["--heldout", str(tmp_path / "held.jsonl"), "--mined", str(tmp_path / "mined.jsonl")]
-    main([model, "--against", model, *files, "--candidates", "4"])
+    main([model, "--against", model, *files, "--candidates", "4", "--searched", "4"])
     out = capsys.readouterr().out
     assert "### Injected faults" in out
     assert "### Mined pairs" in out

@@ -1,6 +1,7 @@
 """Held-out figures of a model without running any test: location, no-fault, exact fix, bits per byte.
 
-    python -m training.measure MODEL HELDOUT [--adapter DIR] [--candidates N] [--limit N] [--scores FILE]
+    python -m training.measure MODEL HELDOUT [--adapter DIR] [--candidates N] [--searched N] [--limit N]
+                               [--scores FILE]
 
 prints one JSON object. MODEL is a directory or hub id, of the compact or the numbered format; HELDOUT what
 `training.heldout` reads. Definitions: `training.scores`. Owns loading; must not know how a model was trained.
@@ -14,7 +15,7 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from repair.errors import InputError, ModelError
 from repair.models.tokens import TokenEncoder, is_compact
 from training.heldout import Held, read_heldout
-from training.meter import Meter, inner, serving
+from training.meter import NONE, Effort, Meter, inner, serving
 from training.probes import CompactProbe, Limits, NumberedProbe
 from training.reading import hub_logits, lean_logits
 from training.scores import Score, summarise
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from repair.models.local import Format
+    from repair.model import Model
 
 COMPACT_PROMPT = 1024  # tokens: the longest example that the embedded model was trained on
 NUMBERED_PROMPT = 4096
@@ -74,18 +75,33 @@ class Measured:
 
 
 def measure_model(
-    checkpoint: Checkpoint, heldout: Sequence[Held], *, candidates: int = 0, fixer: Fixer | None = None
+    checkpoint: Checkpoint, heldout: Sequence[Held], *, effort: Effort = NONE, fixer: Fixer | None = None
 ) -> Measured:
     """Load a model and measure it. Raises ModelError: it cannot be loaded, or does not fit its adapter."""
-    network = load_network(checkpoint)
-    measured = measure_network(network, checkpoint.source, heldout, candidates=candidates, name=str(checkpoint))
-    del network  # the fixer loads its own
-    fixed = fixer(checkpoint) if fixer else {}
-    return Measured(measured.name, measured.scores, measured.too_long, fixed)
+    scores = load_meter(checkpoint).score(heldout, effort)
+    fixed = fixer(checkpoint) if fixer else {}  # loads the weights itself
+    return Measured(str(checkpoint), tuple(scores), len(heldout) - len(scores), fixed)
+
+
+def load_meter(checkpoint: Checkpoint) -> Meter:
+    """A Meter of weights on disk. Raises ModelError as `measure_model` does."""
+    meter = meter_of(load_network(checkpoint), checkpoint.source)
+    if not isinstance(meter.probe, CompactProbe):
+        return meter
+    return replace(meter, answers=lru_cache(maxsize=1)(lambda: _lean(checkpoint)))
+
+
+def _lean(checkpoint: Checkpoint) -> Model:
+    """A small model through the engine that serves it, which is several times faster than transformers' classes."""
+    import torch
+
+    from repair.models.local import load_local
+
+    return load_local(checkpoint.source, adapter=checkpoint.adapter, dtype="float32", threads=torch.get_num_threads())
 
 
 def measure_network(
-    network: nn.Module, source: str | Path, heldout: Sequence[Held], *, candidates: int = 0, name: str = ""
+    network: nn.Module, source: str | Path, heldout: Sequence[Held], *, effort: Effort = NONE, name: str = ""
 ) -> Measured:
     """Measure a network in memory (transformers', peft's, or the lean Llama); it is left as it was.
 
@@ -93,7 +109,7 @@ def measure_network(
     Raises ModelError where there is no tokenizer.
     """
     with serving(network):
-        scores = meter_of(network, source).score(heldout, candidates)
+        scores = meter_of(network, source).score(heldout, effort)
     return Measured(name or str(source), tuple(scores), len(heldout) - len(scores))
 
 
@@ -114,26 +130,28 @@ def meter_of(network: nn.Module, source: str | Path) -> Meter:
         probe = NumberedProbe(tokenizer, Limits(min(NUMBERED_PROMPT, context), context))
 
     @lru_cache(maxsize=1)
-    def answers() -> Format:
+    def answers() -> Model:
         if lean:
             raise InputError("the lean Llama makes no proposals: save it and measure the directory", field="candidates")
-        return _format(network, tokenizer, encoder)
+        return _served(network, tokenizer, encoder)
 
     return Meter(logits, probe, answers)
 
 
-def _format(network: nn.Module, tokenizer: PreTrainedTokenizerBase, encoder: TokenEncoder | None) -> Format:
-    """How serving asks the network."""
+def _served(network: nn.Module, tokenizer: PreTrainedTokenizerBase, encoder: TokenEncoder | None) -> Model:
+    """The network as `repair` asks it."""
     from repair.models.compact import CompactFormat
     from repair.models.decoding import Engine
     from repair.models.huggingface import HuggingFaceNetwork
+    from repair.models.local import LocalModel
     from repair.models.numbered import NumberedFormat
 
     engine = Engine(HuggingFaceNetwork(cast("PreTrainedModel", inner(network))))
     if encoder is not None:
-        return CompactFormat(engine, encoder)
+        return LocalModel("", engine, CompactFormat(engine, encoder))
     end = tokenizer.eos_token_id
-    return NumberedFormat(engine, tokenizer, [end] if isinstance(end, int) else [], chat=False)
+    ends = [end] if isinstance(end, int) else []
+    return LocalModel("", engine, NumberedFormat(engine, tokenizer, ends, chat=False))
 
 
 def _context(network: nn.Module) -> int:
@@ -202,11 +220,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("heldout", type=Path)
     parser.add_argument("--adapter", type=Path)
     parser.add_argument("--candidates", type=int, default=0, help="proposals asked for each faulty example: exact@k")
+    parser.add_argument("--searched", type=int, default=0, help="candidates of the search, mutations too: searched@k")
     parser.add_argument("--limit", type=int, default=0, help="examples, the first ones")
     parser.add_argument("--scores", type=Path, help="write one JSON line an example")
     options = parser.parse_args(arguments)
     heldout = read_heldout(options.heldout, options.limit)
-    measured = measure_model(Checkpoint(options.model, options.adapter), heldout, candidates=options.candidates)
+    effort = Effort(options.candidates, options.searched)
+    measured = measure_model(Checkpoint(options.model, options.adapter), heldout, effort=effort)
     if options.scores:
         write_scores(options.scores, measured.scores)
     figures = {

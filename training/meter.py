@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from repair.errors import InputError
 from repair.model import Decoding, LineBelief
 from repair.prompts import shown_hunks
 from repair.replies import Change, parse_reply
@@ -20,13 +21,29 @@ from training.heldout import Held
 from training.probes import Answer, Probe, Question, code_bytes
 from training.reading import Logits, read
 from training.scores import Score
+from training.searching import searched
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from repair.models.local import Format
+    from repair.model import Model
 
 _AT_ONCE = 512  # examples whose readings are held in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What is asked beside the passes, for each faulty example; 0 leaves it out."""
+
+    proposals: int = 0  # of the model: exact@k; 100 take a third of a second with the embedded model
+    searched: int = 0  # candidates in the order in which a repair would judge them: searched@k; 100 take four seconds
+
+    def __post_init__(self) -> None:
+        if min(self.proposals, self.searched) < 0:
+            raise InputError("the number of candidates must not be negative", field="candidates")
+
+
+NONE = Effort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +52,16 @@ class Meter:
 
     logits: Logits
     probe: Probe
-    answers: Callable[[], Format]
+    answers: Callable[[], Model]
 
-    def score(self, heldout: Sequence[Held], candidates: int = 0) -> list[Score]:
-        """A score of each example that fits the context, in order; proposals are asked for where `candidates` > 0."""
+    def score(self, heldout: Sequence[Held], effort: Effort = NONE) -> list[Score]:
+        """A score of each example that fits the context, in order."""
         scores: list[Score] = []
         for at in range(0, len(heldout), _AT_ONCE):
-            scores += self._scores(heldout[at : at + _AT_ONCE], candidates)
+            scores += self._scores(heldout[at : at + _AT_ONCE], effort)
         return scores
 
-    def _scores(self, heldout: Sequence[Held], candidates: int) -> list[Score]:
+    def _scores(self, heldout: Sequence[Held], effort: Effort) -> list[Score]:
         asked = [(held, question) for held in heldout if (question := self.probe.question(held.pair)) is not None]
         asks = [ask for _, question in asked for ask in question.asks]
         readings = iter(read(self.logits, asks, self.probe.vocabulary, self.probe.words))
@@ -52,20 +69,22 @@ class Meter:
             (held, question, self.probe.answer(held.pair.view, question, [next(readings) for _ in question.asks]))
             for held, question in asked
         ]
-        return [self._score(held, question, answer, candidates) for held, question, answer in answers]
+        return [self._score(held, question, answer, effort) for held, question, answer in answers]
 
-    def _score(self, held: Held, question: Question, answer: Answer, candidates: int) -> Score:
+    def _score(self, held: Held, question: Question, answer: Answer, effort: Effort) -> Score:
         view, hunks = held.pair.view, held.pair.hunks
-        belief = answer.belief or self.answers().locate(view)
+        belief = answer.belief or self.answers().locate(view) or LineBelief({})
         rank, line_rank = _ranks(belief, view, hunks)
         greedy = rank == 1 if answer.belief else bool(answer.greedy[: question.given].all())
         rest = bool(answer.greedy[question.given :].all())
         bits = -answer.code / math.log(2)
-        proposed = self._proposed(view, hunks, belief, candidates) if candidates and hunks else -1
+        proposed = self._proposed(view, hunks, belief, effort.proposals) if effort.proposals and hunks else -1
+        found = searched(view, hunks, belief, self.answers(), effort.searched) if effort.searched and hunks else -1
         return Score(
             held.id, bool(hunks), rank, line_rank, belief.no_fault >= max(belief.lines.values(), default=0.0),
             belief.no_fault, greedy and rest, rest, float(bits.sum()), code_bytes(view.lines),
-            float(bits[question.clean].sum()), self.probe.clean_bytes(held.pair), proposed, held.pair.bug_classes,
+            float(bits[question.clean].sum()), self.probe.clean_bytes(held.pair), proposed, found,
+            held.pair.bug_classes,
         )  # fmt: skip
 
     def _proposed(self, view: View, hunks: Sequence[Hunk], belief: LineBelief, candidates: int) -> int:

@@ -41,6 +41,7 @@ class Score:
     clean_bits: float  # of the lines that the fault is not on
     clean_bytes: int
     proposed: int = -1  # rank of the reference among the proposals, 0: not among them, -1: none were asked for
+    searched: int = -1  # the same among the candidates that a repair would judge
     classes: tuple[str, ...] = ()
 
 
@@ -79,7 +80,8 @@ def _ratio(bits: float, size: int) -> float:
 def summarise(scores: Sequence[Score]) -> dict[str, float]:
     """The figures of the module docstring over examples; NaN where no example counts."""
     faulty = [s for s in scores if s.faulty]
-    asked = [s for s in faulty if s.proposed >= 0]
+    asked = [s.proposed for s in faulty if s.proposed >= 0]
+    sought = [s.searched for s in faulty if s.searched >= 0]
     figures = {
         "location@1": share(s.rank <= 1 for s in faulty),
         "location@5": share(s.rank <= 5 for s in faulty),
@@ -88,7 +90,8 @@ def summarise(scores: Sequence[Score]) -> dict[str, float]:
         **_no_fault(scores),
         "exact@1": share(s.exact for s in faulty),
         "exact_given_line": share(s.exact_given_line for s in faulty),
-        **({f"exact@{k}": share(0 < s.proposed <= k for s in asked) for k in (10, 100)} if asked else {}),
+        **({f"exact@{k}": share(0 < rank <= k for rank in asked) for k in (10, 100)} if asked else {}),
+        **({f"searched@{k}": share(0 < rank <= k for rank in sought) for k in (1, 10, 100)} if sought else {}),
         "bits_per_byte": _ratio(sum(s.bits for s in scores), sum(s.bytes for s in scores)),
         "clean_bits_per_byte": _ratio(sum(s.clean_bits for s in scores), sum(s.clean_bytes for s in scores)),
     }

@@ -137,11 +137,11 @@ def test_other_examples_or_tasks_cannot_be_compared():
 
 
 def test_a_fair_adapter_is_seldom_refused_for_the_figures_beside_the_goal():
-    draw, refused, trials = np.random.default_rng(0), 0, 60
+    draw, refused, trials = np.random.default_rng(0), 0, 30
     config = GateConfig(resamples=400, level=0.9)
     for _ in range(trials):
         sides: list[list[Score]] = [[], []]
-        for at in range(120):
+        for at in range(80):
             ease = 0.2 + 0.6 * draw.random()
             for side in sides:
                 hit, call = bool(draw.random() < ease), bool(draw.random() < (0.2 if at % 2 else 0.5))
@@ -151,7 +151,7 @@ def test_a_fair_adapter_is_seldom_refused_for_the_figures_beside_the_goal():
                 )
         verdict = decide(measured("base", *sides[0]), measured("tuned", *sides[1]), config)
         refused += any(row.verdict == "worse" for row in verdict.rows if row.figure != verdict.goal)
-    assert refused <= 8  # one-sided 5 % over all figures together are 3 of 60; separate intervals gave 12
+    assert refused <= 4  # 9 of 200 were measured; with separate intervals 33 of 200
 
 
 def test_the_table_is_aligned_and_the_file_says_all(tmp_path: Path):
@@ -179,7 +179,7 @@ def examples(count: int) -> tuple[Held, ...]:
     for path in sorted((ROOT / "repair").glob("*.py")):
         file = CodeFile("emend", path.name, path.read_text())
         for unit in units(file, random.Random(0)):
-            if len(unit.lines) < 25 and len(found) < count:
+            if len(unit.lines) < 14 and len(found) < count:
                 found += injector.examples(unit, 1)
     return named(found)
 
@@ -201,7 +201,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> Mapping[bool, Path]:
 
 
 def test_the_gate_refuses_a_sabotaged_adapter_and_passes_an_unchanged_one(adapters: Mapping[bool, Path]):
-    heldout = examples(60)
+    heldout = examples(45)
     asked: list[Checkpoint] = []
 
     def fixer(checkpoint: Checkpoint) -> Mapping[str, bool]:

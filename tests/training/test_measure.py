@@ -18,7 +18,7 @@ from data.records import Origin, Record, to_row
 from data.tokenizer import train_tokenizer
 from repair.candidates import Completion
 from repair.errors import InputError, ModelError, SuiteError
-from repair.model import Decoding, LineBelief
+from repair.model import Decoding, LineBelief, Usage
 from repair.models.tokens import TokenEncoder
 from repair.prompts import compact_prompt, compact_target, encode
 from repair.replies import render_reply
@@ -28,10 +28,11 @@ from training.encoding import encoder_of
 from training.export import export_plain
 from training.heldout import Held, choose, named, read_heldout
 from training.measure import Checkpoint, load_network, main, measure_model, measure_network, meter_of
-from training.meter import Meter, applied
+from training.meter import Effort, Meter, applied
 from training.model import Llama
 from training.probes import CompactProbe, Limits
 from training.scores import calibration_error, summarise
+from training.searching import searched
 
 # transformers 5.23 warns about an attribute that peft 0.21 asks for
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -89,6 +90,8 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class Says:
     """A model whose proposals are known."""
+
+    name, usage = "says", Usage()
 
     def __init__(self, *texts: str) -> None:
         self.texts = texts
@@ -172,11 +175,28 @@ def test_proposals_with_one_outcome_are_one(encoder: TokenEncoder):
     twice = render_reply((Hunk(11, 12, "    t = 0\n    return 0"),))  # the same text by another hunk
     right = render_reply((Hunk(11, 12, "    t = 1\n    return t + len(xs)"),))
     meter = oracle(encoder, VIEW, FIX, Says(wrong, twice, "no reply", right))
-    assert [s.proposed for s in meter.score([FAULTY, CLEAN], candidates=4)] == [2, -1]
-    (score,) = meter.score([FAULTY], candidates=3)
+    assert [s.proposed for s in meter.score([FAULTY, CLEAN], Effort(4))] == [2, -1]
+    (score,) = meter.score([FAULTY], Effort(3))
     assert score.proposed == 0
-    assert (summarise([score])["exact@10"], summarise(meter.score([FAULTY], 9))["exact@10"]) == (0.0, 1.0)
+    assert (summarise([score])["exact@10"], summarise(meter.score([FAULTY], Effort(9)))["exact@10"]) == (0.0, 1.0)
     assert applied(VIEW, (Hunk(10, 9, "import x"), Hunk(12, 12, ""))) == ("import x", *VIEW.lines[:2])
+
+
+def test_the_search_ranks_mutations_beside_proposals():
+    method = View("a.py", "python", 7, ("    def f(self, n):", "        return n <= 1"), "E")
+    fixed, unknown = (Hunk(8, 8, "        return n < 1"),), (Hunk(8, 8, "        return magic"),)
+    belief = LineBelief({7: 0.2, 8: 0.8})
+
+    class Scores(Says):
+        def locate(self, view: View) -> LineBelief:
+            return belief
+
+        def score(self, view: View, changes: Sequence[tuple[Hunk, ...]]) -> list[float]:
+            return [0.0 if change in (fixed, unknown) else -9.0 for change in changes]
+
+    assert searched(method, fixed, belief, Scores(), 5) == 1
+    assert searched(method, unknown, belief, Scores(), 20) == 0  # no mutation makes it
+    assert 0 < searched(method, unknown, belief, Scores(render_reply(unknown)), 20)
 
 
 def test_calibration_is_the_distance_of_what_is_said_from_what_is():
@@ -220,7 +240,7 @@ def test_the_lean_model_has_the_figures_of_its_export(compact: Path):
         assert one.bits == pytest.approx(other.bits, rel=1e-4)
         assert (one.rank, one.line_rank) == (other.rank, other.line_rank)
     with pytest.raises(InputError, match="lean"):
-        measure_network(load_lean(compact), compact, [FAULTY], candidates=2)
+        measure_network(load_lean(compact), compact, [FAULTY], effort=Effort(2))
 
 
 def test_proposals_of_a_real_network_are_ranked(compact: Path):
@@ -232,7 +252,7 @@ def test_proposals_of_a_real_network_are_ranked(compact: Path):
     replies = [parse_reply(c.text, VIEW) for c in model.propose(VIEW, Decoding(lines=belief.lines, candidates=8))]
     changes = [reply.hunks for reply in replies if isinstance(reply, Change)]
     assert changes
-    measured = measure_model(Checkpoint(compact), [held("x", VIEW, changes[-1])], candidates=8)
+    measured = measure_model(Checkpoint(compact), [held("x", VIEW, changes[-1])], effort=Effort(8))
     texts = list(dict.fromkeys(applied(VIEW, hunks) for hunks in changes))
     assert measured.scores[0].proposed == 1 + texts.index(applied(VIEW, changes[-1]))
 
@@ -264,7 +284,7 @@ def test_a_numbered_model_that_learned_an_answer_gives_it_exactly(numbered: Path
         optimizer.zero_grad()
         network(input_ids=ids, labels=labels).loss.backward()
         optimizer.step()
-    (score,) = measure_network(network, numbered, [FAULTY], candidates=2).scores
+    (score,) = measure_network(network, numbered, [FAULTY], effort=Effort(2)).scores
     assert (score.exact, score.exact_given_line, score.rank, score.proposed) == (True, True, 1, 1)
 
 
@@ -325,10 +345,11 @@ def test_the_command_measures_a_directory(compact: Path, tmp_path: Path, capsys:
     rows = [{"id": "p/1", "view": ROW, "hunks": [[1, 1, "t = 0"]]}, {"id": "p/2", "view": ROW, "hunks": []}]
     (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     file = str(tmp_path / "scores.jsonl")
-    main([str(compact), str(tmp_path / "held.jsonl"), "--scores", file, "--candidates", "3"])
+    main([str(compact), str(tmp_path / "held.jsonl"), "--scores", file, "--candidates", "3", "--searched", "3"])
     found = json.loads(capsys.readouterr().out)
     assert (found["examples"], found["faulty"], found["location@5"], found["too_long"]) == (2, 1, 1.0, 0)
     assert 0 < found["bits_per_byte"] < 20
     assert found["exact@100"] in (0.0, 1.0)
+    assert found["searched@100"] in (0.0, 1.0)
     scores = [json.loads(line) for line in Path(file).read_text().splitlines()]
     assert [(s["id"], s["faulty"]) for s in scores] == [("p/1", True), ("p/2", False)]

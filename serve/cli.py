@@ -25,6 +25,12 @@ evaluation = typer.Typer(help="Measure Emend on suites.", no_args_is_help=True, 
 app.add_typer(evaluation, name="eval")
 datasets = typer.Typer(help="Make datasets of faults and their repairs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(datasets, name="data")
+training = typer.Typer(
+    help="Train, search, export: the embedded base, adapters, small models.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(training, name="train")
 
 
 class Minimum(StrEnum):
@@ -290,6 +296,80 @@ def data_profile(
     from serve.commands import data as command
 
     raise typer.Exit(command.profile(command.Asked(recipe, tuple(overrides or ()), output, None, "", as_json)))
+
+
+RunRecipe = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What is trained, on what, and how.")]
+RunOverrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Recipe keys to set, as optim.lr=1e-3.")
+]
+Profile = Annotated[bool, typer.Option("--profile", help="Write a torch.profiler trace and a table of the hot spots.")]
+
+
+@training.command("base")
+def train_base(
+    recipe: RunRecipe, overrides: RunOverrides = None, profile: Profile = False, as_json: SummaryJson = False
+) -> None:
+    """Pre-train a small base from token shards; after an interruption the same command goes on."""
+    from serve.commands import train as command
+
+    asked = command.Asked(recipe, tuple(overrides or ()), profile=profile, as_json=as_json)
+    raise typer.Exit(command.base(asked))
+
+
+@training.command("adapter")
+def train_adapter(
+    recipe: RunRecipe,
+    overrides: RunOverrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Take what the gate refuses; the card says so.")] = False,
+    profile: Profile = False,
+    as_json: SummaryJson = False,
+) -> None:
+    """Tune a base on your examples, then compare: an adapter that is worse than its base is refused."""
+    from serve.commands import train as command
+
+    asked = command.Asked(recipe, tuple(overrides or ()), force=force, profile=profile, as_json=as_json)
+    raise typer.Exit(command.adapter(asked))
+
+
+@training.command("tune")
+def train_tune(recipe: RunRecipe, overrides: RunOverrides = None, ray: Ray = "", as_json: SummaryJson = False) -> None:
+    """Search the recipe's `tune.space` for the settings that serve its goal best; an interrupted search goes on."""
+    from serve.commands import train as command
+
+    raise typer.Exit(command.tune(command.Asked(recipe, tuple(overrides or ()), as_json=as_json), ray=ray))
+
+
+@training.command("export")
+def train_export(
+    source: Annotated[str, typer.Argument(metavar="DIR", help="An adapter, a run, a model, or `embedded`.")],
+    to: Annotated[str, typer.Option("--to", metavar="merged|gguf|pieces", help="Form to write.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Directory, or file for gguf.")],
+    base: Annotated[str, typer.Option("--base", metavar="DIR|HUB_ID", help="Base, if not as the adapter says.")] = "",
+    dtype: Annotated[str, typer.Option("--dtype", metavar="TYPE", help="Number type, as q8_0 for gguf.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Merge an adapter into its base, or write GGUF for llama.cpp, or int8 pieces as they ship."""
+    from serve.commands import train as command
+
+    raise typer.Exit(command.export(source, to, out, base=base, dtype=dtype, force=force))
+
+
+@training.command("pairs")
+def train_pairs(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE", help="JSON lines of programs with tests.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT.jsonl", help="File of pairs to write.")],
+    candidates: Candidates = 60,
+    seconds: Seconds = 10.0,
+    each: Annotated[int, typer.Option("--pairs", min=1, metavar="N", help="Pairs of a program at most.")] = 4,
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+) -> None:
+    """Make preference pairs: repairs that pass a program's tests against repairs that do not."""
+    from serve.commands import train as command
+
+    judging = command.judging(candidates, seconds, each)
+    raise typer.Exit(command.pairs(suite, out, judging, model=model, adapter=adapter, minimum=sandbox_minimum.value))
 
 
 def main() -> None:

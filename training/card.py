@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.config import Recipe
-from training.recipetext import recipe_toml
+from training.recipe_text import whole_recipe
 from training.verdicts import PASSED, Verdict, render
 
 FILE = "README.md"
@@ -173,7 +173,7 @@ def _training(facts: CardFacts) -> Iterator[str]:
         ("versions", ", ".join(f"{name} {number}" for name, number in spent.versions.items())),
         *([("date", facts.date)] if facts.date else []),
     ]
-    yield from (*_table(("", ""), rows), "```toml", recipe_toml(facts.recipe).rstrip(), "```", "")
+    yield from (*_table(("", ""), rows), "```toml", whole_recipe(facts.recipe).rstrip(), "```", "")
 
 
 def render_card(facts: CardFacts) -> str:

@@ -159,7 +159,7 @@ class HubEngine:
         if not batch.tokens:
             return 0.0
         with memory_errors(), self._pass(batch, training=True):
-            packed = flatten(batch, self._device, self._fill)
+            packed = flatten(batch, self.device, self._fill)
             weight = float(batch.weights.sum())
             share = weight / denominator if weight > 0 else 1.0
             if self._objective.perturb > 0 and batch.preference is None:
@@ -228,7 +228,7 @@ class HubEngine:
         if observer is not None:
             given |= {"observer": observer} if blocks else {"output_attentions": True}
         targets = packed.targets
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
             if self._plain_head:
                 found = self._decoder(**given)
                 losses = objectives.token_losses(found.last_hidden_state[0, targets.at], targets.labels, self._head)
@@ -251,14 +251,14 @@ class HubEngine:
         if not (training and self._random):
             yield
             return
-        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(zlib.crc32(batch.ids.tobytes()))
             yield
 
     @torch.no_grad()
     def _measured(self, batch: Batch) -> tuple[Packed, Tensor]:
         with memory_errors(), self._pass(batch, training=False):
-            packed = flatten(batch, self._device, self._fill)
+            packed = flatten(batch, self.device, self._fill)
             return packed, self._losses(packed)
 
     def loss(self, batch: Batch) -> tuple[float, float]:

@@ -55,6 +55,17 @@ def render_recipe(recipe: Recipe, always: Collection[str] = ()) -> str:
     return "\n".join(parts)
 
 
+def whole_recipe(recipe: Recipe) -> str:
+    """Every setting, so that the recipe keeps its meaning when a default changes; `parse_recipe` reads it back."""
+    parts: list[str] = []
+    for section in fields(recipe):
+        table = getattr(recipe, section.name)
+        given = {one.name: getattr(table, one.name) for one in fields(table)}
+        lines = [f"{name} = {toml(value)}" for name, value in given.items() if value is not None]
+        parts.append("\n".join([f"[{section.name}]", *lines, ""]))
+    return "\n".join(parts)
+
+
 def overridden(recipe: Recipe, values: Mapping[str, object]) -> Recipe:
     """The recipe with settings by their dotted names replaced. Raises InputError as `parse_recipe` does."""
     return parse_recipe(render_recipe(recipe), [f"{key}={toml(value)}" for key, value in values.items()])

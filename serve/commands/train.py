@@ -6,11 +6,17 @@ The one place where training meets evaluation: the gate's fix rate with executio
 from __future__ import annotations
 
 import json
+import math
+import os
+import platform
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -23,7 +29,9 @@ from training.places import base_directory, start_adapter
 
 if TYPE_CHECKING:
     from training.adapter import Trained
+    from training.card import CardFacts, DataUsed
     from training.flops import Cost
+    from training.judged import Judging
     from training.measure import Checkpoint, Fixer
     from training.verdicts import Verdict
     from training.watch import Observer
@@ -134,11 +142,10 @@ def fixer(config: GateConfig) -> Fixer | None:
 def _decided(trained: Trained, verdict: Verdict | None, asked: Asked) -> int:
     """Write the card and the verdict; only what may be used comes to OUT/adapter."""
     from training.card import write_card
-
-    from training.verdicts import render, write_verdict
+    from training.verdicts import render, to_json, write_verdict
 
     accepted = verdict is None or verdict.accepted
-    write_card(trained, verdict)
+    write_card(_facts(trained, verdict), trained.candidate)
     if verdict is not None:
         write_verdict(verdict, trained.candidate)
     place = trained.candidate
@@ -147,14 +154,147 @@ def _decided(trained: Trained, verdict: Verdict | None, asked: Asked) -> int:
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(trained.candidate, place)
     if asked.as_json:
-        told = {"adapter": str(place), "accepted": accepted, "gate": asdict(verdict) if verdict else None}
+        told = {"adapter": str(place), "accepted": accepted, "gate": json.loads(to_json(verdict)) if verdict else None}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0 if accepted else REFUSED
     for line in render(verdict) if verdict else ["nothing was held out: the adapter was compared with nothing"]:
         stdout().print(Text(line), soft_wrap=True)
-    hint = "" if accepted else "; it is no better than what it started from. --force takes it all the same"
-    stdout().print(Text(f"{'adapter' if accepted else 'refused candidate'}: {place}{hint}"), soft_wrap=True)
+    hint = "" if accepted else "; --force takes it all the same"
+    stdout().print(Text(f"{'adapter' if accepted else 'candidate, not taken'}: {place}{hint}"), soft_wrap=True)
     return 0 if accepted else REFUSED
+
+
+def _facts(trained: Trained, verdict: Verdict | None) -> CardFacts:
+    from training.card import CardFacts, Spent
+
+    recipe, state = trained.recipe, trained.state
+    packages = ("torch", "transformers", "peft", "accelerate")
+    spent = Spent(
+        state.seconds, state.step, state.tokens, f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        {name: version(name) for name in packages},
+    )  # fmt: skip
+    base, date = recipe.run.base or "emend-embedded", datetime.now(UTC).date().isoformat()
+    return CardFacts(recipe.run.out.name, base, recipe, _data_used(trained), spent, verdict=verdict, date=date)
+
+
+def _data_used(trained: Trained) -> tuple[DataUsed, ...]:
+    from training.card import DataUsed
+
+    corpus = trained.sources.corpus
+    if corpus is None:
+        return ()
+    counts = corpus.counts
+    return tuple(
+        DataUsed(one.name, one.sha256, one.records, _licences(Path(one.path)), counts.too_long)
+        for one in corpus.origins
+    )
+
+
+def _licences(dataset: Path) -> Mapping[str, int]:
+    """Records by licence, as the dataset's manifest counts them; nothing for a loose file."""
+    try:
+        return json.loads((dataset / "manifest.json").read_text(encoding="utf-8"))["counts"]["licence"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def trial(recipe: Recipe, report: Callable[[int, float], None]) -> float:
+    """One trial of a search: train, then the figure that `tune.goal` names. Runs in a process of its own."""
+    from training.adapter import train_adapter
+    from training.heldout import choose, named
+    from training.measure import Checkpoint, measure_model
+
+    trained = train_adapter(recipe, lambda known, _start, _cost: Reporting(known.run.out, report))
+    goal, held = recipe.tune.goal, trained.sources.heldout_corpus
+    if goal == "loss":
+        if not math.isfinite(trained.state.best):
+            raise InputError(
+                "tune.goal=loss wants held-out examples: data.heldout or data.heldout_split", field="tune.goal"
+            )
+        return trained.state.best
+    checkpoint = Checkpoint(base_directory(recipe), trained.candidate)
+    if goal.startswith("fix@"):
+        fixes = fixer(replace(recipe.gate, candidates=int(goal[4:])))
+        if fixes is None:
+            raise InputError(f"tune.goal={goal} wants programs with tests in gate.suite", field="gate.suite")
+        return fmean(fixes(checkpoint).values())
+    if held is None:
+        raise InputError(f"tune.goal={goal} wants data.dataset with a held-out split", field="tune.goal")
+    return measure_model(checkpoint, choose(named(held.pairs), recipe.gate.examples)).figures[goal]
+
+
+class Reporting:
+    """Keeps the metrics of a trial and tells the search its held-out losses."""
+
+    def __init__(self, out: Path, report: Callable[[int, float], None]) -> None:
+        from training.watch import METRICS, JsonLines
+
+        self._lines, self._report = JsonLines(out / METRICS), report
+
+    def record(self, record: Mapping[str, object]) -> None:
+        """Keep one record; the search may end the trial here."""
+        self._lines.record(record)
+        step, heldout = record.get("step"), record.get("heldout")
+        if isinstance(step, int) and isinstance(heldout, float):
+            self._report(step, heldout)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()
+
+
+def tune(asked: Asked, *, ray: str) -> int:
+    """Search settings; exit code 0 when trials or time are spent, 130 when interrupted (the study is kept)."""
+    from training.tune import tune as search
+
+    recipe = _recipe(asked)
+    found = search(recipe, trial, ray=ray, tell=lambda text: stderr().print(Text(text), soft_wrap=True))
+    _print(
+        {
+            "trials": len(found.trials), "best": found.best.value if found.best else None,
+            "recipe": str(found.best_recipe or ""), "report": str(found.page),
+        },
+        as_json=asked.as_json,
+    )  # fmt: skip
+    return INTERRUPTED if found.ended == "interrupted" else 0
+
+
+def export(source: str, to: str, out: Path, *, base: str, dtype: str, force: bool) -> int:
+    """Write a model or an adapter in another form."""
+    from training.export import export_model
+
+    done = export_model(source, to, out, base=base, dtype=dtype, force=force)
+    error = f", relative weight error {done.weight_error:.2%}" if done.weight_error is not None else ""
+    stdout().print(Text(f"{done.out}: {done.dtype}, {done.bytes / 1e6:.1f} MB{error}"), soft_wrap=True)
+    return 0
+
+
+def judging(candidates: int, seconds: float, each: int) -> Judging:
+    """What is spent on each program."""
+    from training.judged import Judging
+
+    return Judging(candidates, seconds, each)
+
+
+def pairs(suite: Path, out: Path, judging: Judging, *, model: str | None, adapter: Path | None, minimum: str) -> int:
+    """Repair programs with tests and keep passing candidates against failing ones, for `objective.preference`."""
+    from repair.models.select import load_model
+    from repair.sandbox import Tier
+    from repair.sandboxes.select import find_sandbox
+    from training.judged import judge_programs, read_programs
+    from training.preference import write_pairs
+
+    programs = read_programs(suite)
+    asked = load_model(model, adapter=str(adapter) if adapter else None)
+    found = []
+    for number, one in enumerate(judge_programs(programs, asked, find_sandbox(Tier(minimum)), judging), 1):
+        found += one.pairs
+        note = one.reason or f"{len(one.pairs)} pairs"
+        stderr().print(Text(f"{number} of {len(programs)}: {one.id}: {note}"), soft_wrap=True)
+    if not found:
+        raise InputError(f"{suite}: no program has both a passing and a failing candidate", field="suite")
+    _print({"pairs": write_pairs(out, found), "output": str(out)}, as_json=False)
+    return 0
 
 
 def _print(values: Mapping[str, object], *, as_json: bool) -> None:

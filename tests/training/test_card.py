@@ -25,7 +25,7 @@ from training.config import (
 from training.environment import hardware, versions
 from training.export import export_plain
 from training.model import Llama
-from training.recipetext import recipe_toml
+from training.recipe_text import whole_recipe
 from training.verdicts import PASSED, REFUSED, Row, Verdict, force
 
 # transformers 5.23 warns about an attribute that peft 0.21 asks for
@@ -70,8 +70,8 @@ def test_a_hub_reads_the_front_matter():
 
 def test_the_recipe_in_a_card_is_the_recipe():
     assert parse_recipe(blocks(render_card(FACTS), "toml")) == RECIPE
-    assert parse_recipe(recipe_toml(Recipe())) == Recipe()
-    changed = recipe_toml(RECIPE).replace("row_length", "row_lengt")
+    assert parse_recipe(whole_recipe(Recipe())) == Recipe()
+    changed = whole_recipe(RECIPE).replace("row_length", "row_lengt")
     with pytest.raises(InputError, match="row_length"):
         parse_recipe(changed)
 

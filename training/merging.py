@@ -232,6 +232,8 @@ def _save(base: str | Path, directory: Path, adapter: Path, out: Path, *, dtype:
     from safetensors import SafetensorError
 
     stored = read_table(directory / "config.json", "base")
+    if "quantization_config" in stored:
+        raise InputError(f"{directory} is quantised: merge into the weights that it was made of", field="base")
     own = str(stored.get("dtype") or stored.get("torch_dtype") or "float32")
     model = _merged(_load(directory), adapter).to(getattr(torch, own if dtype == "auto" else dtype))
     with staged(out, force=True) as partial:

@@ -8,6 +8,7 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -41,6 +42,7 @@ CRAFTED = (
 )  # fmt: skip
 
 
+@cache
 def python_lines() -> list[str]:
     """1,000 lines of the standard library, the odd ones (not ASCII, digits, tabs) more often than they come."""
     seen: dict[str, None] = {}
@@ -53,9 +55,6 @@ def python_lines() -> list[str]:
     indented = [line.replace("    ", "\t") for line in seen if line.startswith("        ")]
     chosen = [s for pool, n in ((unicode, 200), (digits, 200), (indented, 100)) for s in rng.sample(pool, n)]
     return [*CRAFTED, *chosen, *rng.sample(list(seen), 1000 - len(chosen) - len(CRAFTED))]
-
-
-LINES = python_lines()
 
 
 class Llama:
@@ -99,7 +98,7 @@ def blocks(lines: list[str]) -> list[str]:
 
 def assert_same_ids(model: Path, llama: Llama) -> None:
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
-    for texts, special in ((LINES, False), (blocks(LINES), False), (blocks(LINES), True)):
+    for texts, special in ((python_lines(), False), (blocks(python_lines()), False), (blocks(python_lines()), True)):
         tokenizer.encode_special_tokens = not special
         expected = [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
         found = llama.ids(texts, special=special)
@@ -146,7 +145,7 @@ def train(family: str, size: int = 700) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(blocks(LINES), trainer=trainer)
+    tokenizer.train_from_iterator(blocks(python_lines()), trainer=trainer)
     tokenizer.add_tokens(["<tool>", "\t\t"])  # user-defined: always tokens of their own
     return tokenizer
 
@@ -211,12 +210,12 @@ def small(tmp_path: Path, qwen2_tokenizer: Tokenizer) -> Path:
 
 def test_the_embedded_split_is_that_of_qwen2():
     assert gguf_vocabulary._QWEN2 == SPLIT
-    tokenizer = train_tokenizer(LINES, len(SPECIALS) + 300)
+    tokenizer = train_tokenizer(python_lines(), len(SPECIALS) + 300)
     assert pre_tokenizer_name(json.loads(tokenizer.to_str())) == "qwen2"
 
 
 def test_the_embedded_model_has_the_tokens_of_hugging_face_in_llama_cpp(embedded: Llama):
-    assert len(LINES) == 1000
+    assert len(python_lines()) == 1000
     assert_same_ids(embedded_directory(), embedded)
 
 
@@ -233,7 +232,7 @@ def test_the_lines_tell_the_families_apart():
     for steps in FAMILIES.values():
         other = Tokenizer.from_str(merges)
         other.pre_tokenizer = pre_tokenizers.Sequence(steps)
-        seen.append([encoding.ids for encoding in other.encode_batch(blocks(LINES))])
+        seen.append([encoding.ids for encoding in other.encode_batch(blocks(python_lines()))])
     for index, ids in enumerate(seen):
         assert all(ids != other for other in seen[:index])
 

@@ -189,8 +189,8 @@ def export_model(
     dtype = dtype or TARGETS[to][0]
     if dtype not in TARGETS[to]:
         raise InputError(f"{dtype}: {to} is written as {', '.join(dict.fromkeys(TARGETS[to]))}", field="dtype")
-    check_free(out, force=force)  # before minutes of work
     directory, is_adapter = _source(source)
+    check_free(out, force=force, keep=(directory,))  # before minutes of work
     if base and not is_adapter:
         raise InputError(f"{source} is a whole model, it has no base", field="base")
     error = None

@@ -164,6 +164,8 @@ def write_gguf(model_dir: Path, out: Path, dtype: str = "f16", *, force: bool = 
         raise InputError("GGUF needs the package gguf: pip install 'emend[train]'", field="to") from error
     if dtype not in GGUF_DTYPES:
         raise InputError(f"{dtype}: the type of GGUF weights is one of {', '.join(GGUF_DTYPES)}", field="dtype")
+    if out.is_dir():
+        raise InputError(f"{out} is a directory: name the file to write", field="out")
     shape = read_shape(model_dir)
     with staged(out, force=force) as partial:
         writer = gguf.GGUFWriter(partial, shape.architecture.name)

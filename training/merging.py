@@ -217,10 +217,8 @@ def merge(
     """
     if dtype not in DTYPES:
         raise InputError(f"{dtype}: the type of merged weights is one of {', '.join(DTYPES)}", field="dtype")
-    check_free(out, force=force)  # before minutes of work
     source, directory = adapter_directory(adapter), base_directory(base)
-    if out.resolve() in (source.resolve(), directory.resolve()):
-        raise InputError(f"{out} is what would be merged: choose another place", field="out")
+    check_free(out, force=force, keep=(source, directory))  # before minutes of work
     if not force:
         _check_names(source, base, directory)
     _check_files(directory, source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,7 +138,7 @@ FAMILIES = {
 
 def train(family: str, size: int = 700) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(ignore_merges=family == "llama-bpe"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(FAMILIES[family])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(FAMILIES[family.replace("smaug", "llama")])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -219,7 +220,7 @@ def test_the_embedded_model_has_the_tokens_of_hugging_face_in_llama_cpp(embedded
     assert_same_ids(embedded_directory(), embedded)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "smaug-bpe"])
 def test_each_family_has_the_tokens_of_hugging_face_in_llama_cpp(tmp_path: Path, family: str):
     model = write_model(CONFIGS["llama"], tmp_path / "model", train(family))
     write_gguf(model, tmp_path / "model.gguf", "f16")
@@ -394,12 +395,20 @@ def test_a_model_that_llama_cpp_would_compute_otherwise_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_without_the_package_it_says_what_to_install(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "gguf", None)  # Python's own way to say that a module is not there
+    with pytest.raises(InputError, match=r"pip install 'emend\[train\]'"):
+        write_gguf(small, tmp_path / "model.gguf")
+
+
 def test_what_is_no_model_or_no_place_is_refused(small: Path, tmp_path: Path):
     with pytest.raises(InputError, match="one of f32, f16"):
         write_gguf(small, tmp_path / "a.gguf", "q4_k")
     (tmp_path / "a.gguf").write_text("mine")
     with pytest.raises(InputError, match="exists"):
         write_gguf(small, tmp_path / "a.gguf")
+    with pytest.raises(InputError, match="name the file"):
+        write_gguf(small, tmp_path, force=True)
     with pytest.raises(InputError, match="nowhere"):
         write_gguf(tmp_path / "nowhere", tmp_path / "b.gguf")
     with pytest.raises(ModelError, match="nothing was left"), largest_file(20_000):

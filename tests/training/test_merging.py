@@ -225,8 +225,9 @@ def test_what_is_there_is_kept_unless_forced(llama: Path, adapter: Path, tmp_pat
     assert (out / "mine.txt").exists()
     merge(llama, adapter, out, force=True)
     assert not (out / "mine.txt").exists()
-    with pytest.raises(InputError, match="what would be merged"):
-        merge(llama, adapter, llama, force=True)
+    for place in (llama, adapter.parent, Path.cwd()):
+        with pytest.raises(InputError, match="would be lost"):
+            merge(llama, adapter, place, force=True)
     with pytest.raises(InputError, match="float64: the type"):
         merge(llama, adapter, tmp_path / "other", "float64")
 

@@ -169,6 +169,12 @@ def _source(source: str | Path) -> tuple[Path, bool]:
     )
 
 
+def _base_of(adapter: Path) -> str:
+    if recorded := recorded_base(adapter):
+        return recorded
+    raise InputError(f"{adapter} does not say what it was trained on: give --base", field="base")
+
+
 def export_model(
     source: str | Path, to: str, out: Path, *, base: str = "", dtype: str = "", force: bool = False
 ) -> Exported:
@@ -183,8 +189,8 @@ def export_model(
     dtype = dtype or TARGETS[to][0]
     if dtype not in TARGETS[to]:
         raise InputError(f"{dtype}: {to} is written as {', '.join(dict.fromkeys(TARGETS[to]))}", field="dtype")
-    check_free(out, force=force)  # before minutes of work
     directory, is_adapter = _source(source)
+    check_free(out, force=force, keep=(directory,))  # before minutes of work
     if base and not is_adapter:
         raise InputError(f"{source} is a whole model, it has no base", field="base")
     error = None
@@ -195,9 +201,9 @@ def export_model(
     elif not is_adapter:
         raise InputError(f"{source} is a whole model, there is nothing to merge", field="source")
     elif to == "merged":
-        merge(base or recorded_base(directory), directory, out, dtype, force=force)
+        merge(base or _base_of(directory), directory, out, dtype, force=force)
     else:
-        _export_merged_gguf(base or recorded_base(directory), directory, out, dtype=dtype, force=force)
+        _export_merged_gguf(base or _base_of(directory), directory, out, dtype=dtype, force=force)
     files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
     return Exported(out, dtype, sum(path.stat().st_size for path in files), error)
 

@@ -95,8 +95,9 @@ def pre_tokenizer_name(tokenizer: Mapping[str, Any]) -> str:
 
 def _check_kind(directory: Path, tokenizer: Mapping[str, Any]) -> None:
     model = cast("Mapping[str, Any]", tokenizer.get("model") or {})
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
-        kind = "SentencePiece" if model.get("byte_fallback") or model.get("type") == "Unigram" else model.get("type")
+    kind = model.get("type", "BPE" if "merges" in model else "strange")  # old files do not say
+    if kind != "BPE" or model.get("byte_fallback"):
+        kind = "SentencePiece" if kind in ("BPE", "Unigram") else kind
         raise InputError(
             f"{directory} has a {kind} vocabulary; only byte-level BPE is written here: {CONVERT}",
             field="tokenizer.json",

@@ -1,19 +1,19 @@
 """GGUF: a plain Hugging Face directory as the one file that llama.cpp reads.
 
-Owns the names and layout of weights and the metadata of each architecture; the vocabulary is
-`training.gguf_vocabulary`'s. Reads one tensor at a time. What llama.cpp would compute otherwise than transformers
-(an unknown rope scaling, another activation) is an error, never a silent default.
+Owns the names and layout of weights and the metadata; which models can be written is `training.gguf_shape`'s, the
+vocabulary `training.gguf_vocabulary`'s. Reads one tensor at a time. What llama.cpp would read or compute otherwise than
+transformers is an error, never a silent default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repair.errors import InputError
-from training.gguf_vocabulary import CONVERT, read_vocabulary
+from training.gguf_shape import Shape, read_shape
+from training.gguf_vocabulary import read_vocabulary
 from training.merging import read_table
 from training.staging import staged
 
@@ -27,82 +27,7 @@ _FILE_TYPES = {"f32": 0, "f16": 1, "bf16": 32, "q8_0": 7}  # general.file_type
 _QUANTISATION_VERSION = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Architecture:
-    """What llama.cpp calls an architecture, and what its code takes for granted."""
-
-    name: str
-    activations: tuple[str, ...]
-    norm_eps: str  # key of config.json
-    rms: bool  # norms without mean and bias
-    interleaved: bool = False  # rope turns neighbouring channels: the rows of q and k are put in another order
-
-
-_ARCHITECTURES = {
-    "LlamaForCausalLM": _Architecture("llama", ("silu",), "rms_norm_eps", rms=True, interleaved=True),
-    "Qwen2ForCausalLM": _Architecture("qwen2", ("silu",), "rms_norm_eps", rms=True),
-    "Starcoder2ForCausalLM": _Architecture("starcoder2", ("gelu_pytorch_tanh", "gelu_new"), "norm_epsilon", rms=False),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """config.json as `transformers` reads it, checked: every default of the class filled in."""
-
-    architecture: _Architecture
-    config: Any
-
-    @property
-    def heads(self) -> tuple[int, int]:
-        """Of queries, and of keys and values."""
-        heads = self.config.num_attention_heads
-        return heads, getattr(self.config, "num_key_value_heads", None) or heads
-
-    @property
-    def head_dim(self) -> int:
-        return getattr(self.config, "head_dim", None) or self.config.hidden_size // self.heads[0]
-
-    @property
-    def rope(self) -> dict[str, Any]:
-        return self.config.rope_parameters
-
-    @property
-    def context(self) -> int:
-        """Longest context in which llama.cpp computes the same: it knows no sliding window in these architectures."""
-        return min(self.config.max_position_embeddings, getattr(self.config, "sliding_window", None) or 2**31)
-
-
-def _read_shape(directory: Path) -> _Shape:
-    from transformers import AutoConfig
-
-    table = read_table(directory / "config.json", "config.json")
-    classes = table.get("architectures") or [str(table.get("model_type"))]
-    architecture = _ARCHITECTURES.get(classes[0])
-    if architecture is None:
-        known = ", ".join(_ARCHITECTURES)
-        raise InputError(f"{classes[0]} is not written here (only {known}): {CONVERT}", field="config.json")
-    try:
-        config: Any = AutoConfig.from_pretrained(directory)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{directory}/config.json: {error}", field="config.json") from error
-    shape = _Shape(architecture, config)
-    _check(shape)
-    return shape
-
-
-def _check(shape: _Shape) -> None:
-    config, rope = shape.config, shape.rope
-    if config.hidden_act not in shape.architecture.activations:
-        raise InputError(f"hidden_act = {config.hidden_act}: llama.cpp computes another one", field="config.json")
-    if rope.get("rope_type", "default") not in ("default", "linear", "llama3"):
-        raise InputError(f"rope scaling {rope['rope_type']} is not written here: {CONVERT}", field="config.json")
-    if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        raise InputError(f"partial_rotary_factor is not written here: {CONVERT}", field="config.json")
-    if not getattr(config, "use_bias", True):
-        raise InputError("use_bias = false: llama.cpp's StarCoder2 needs biases", field="config.json")
-
-
-def _add_shape(writer: gguf.GGUFWriter, shape: _Shape) -> None:
+def _add_shape(writer: gguf.GGUFWriter, shape: Shape) -> None:
     config, (heads, kv_heads) = shape.config, shape.heads
     writer.add_vocab_size(config.vocab_size)
     writer.add_context_length(shape.context)
@@ -175,7 +100,7 @@ def permuted(weight: Tensor, heads: int) -> Tensor:
     return weight.reshape(heads, 2, rows, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
 
 
-def _tensors(directory: Path, shape: _Shape) -> Iterator[tuple[str, Tensor]]:
+def _tensors(directory: Path, shape: Shape) -> Iterator[tuple[str, Tensor]]:
     """Each weight under llama.cpp's name, in fp32 and its layout."""
     import gguf
     from safetensors import safe_open
@@ -201,7 +126,7 @@ def _tensors(directory: Path, shape: _Shape) -> Iterator[tuple[str, Tensor]]:
         yield "rope_freqs.weight", _rope_factors(shape)
 
 
-def _rope_factors(shape: _Shape) -> Tensor:
+def _rope_factors(shape: Shape) -> Tensor:
     """By what Llama 3.1's scaling divides each frequency."""
     import torch
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -239,7 +164,9 @@ def write_gguf(model_dir: Path, out: Path, dtype: str = "f16", *, force: bool = 
         raise InputError("GGUF needs the package gguf: pip install 'emend[train]'", field="to") from error
     if dtype not in GGUF_DTYPES:
         raise InputError(f"{dtype}: the type of GGUF weights is one of {', '.join(GGUF_DTYPES)}", field="dtype")
-    shape = _read_shape(model_dir)
+    if out.is_dir():
+        raise InputError(f"{out} is a directory: name the file to write", field="out")
+    shape = read_shape(model_dir)
     with staged(out, force=force) as partial:
         writer = gguf.GGUFWriter(partial, shape.architecture.name)
         _add_general(writer, model_dir, out.stem, dtype)
@@ -251,7 +178,7 @@ def write_gguf(model_dir: Path, out: Path, dtype: str = "f16", *, force: bool = 
             writer.close()
 
 
-def _write(writer: gguf.GGUFWriter, directory: Path, shape: _Shape, dtype: str) -> None:
+def _write(writer: gguf.GGUFWriter, directory: Path, shape: Shape, dtype: str) -> None:
     """Two passes: the sizes of all tensors stand before the first of them."""
     for name, tensor in _tensors(directory, shape):
         values, kind = _encoded(name, tensor, dtype)

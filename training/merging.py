@@ -217,10 +217,8 @@ def merge(
     """
     if dtype not in DTYPES:
         raise InputError(f"{dtype}: the type of merged weights is one of {', '.join(DTYPES)}", field="dtype")
-    check_free(out, force=force)  # before minutes of work
     source, directory = adapter_directory(adapter), base_directory(base)
-    if out.resolve() in (source.resolve(), directory.resolve()):
-        raise InputError(f"{out} is what would be merged: choose another place", field="out")
+    check_free(out, force=force, keep=(source, directory))  # before minutes of work
     if not force:
         _check_names(source, base, directory)
     _check_files(directory, source)
@@ -232,6 +230,8 @@ def _save(base: str | Path, directory: Path, adapter: Path, out: Path, *, dtype:
     from safetensors import SafetensorError
 
     stored = read_table(directory / "config.json", "base")
+    if "quantization_config" in stored:
+        raise InputError(f"{directory} is quantised: merge into the weights that it was made of", field="base")
     own = str(stored.get("dtype") or stored.get("torch_dtype") or "float32")
     model = _merged(_load(directory), adapter).to(getattr(torch, own if dtype == "auto" else dtype))
     with staged(out, force=True) as partial:

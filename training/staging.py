@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,8 +29,14 @@ def is_taken(out: Path) -> bool:
     return out.exists() or out.is_symlink()
 
 
-def check_free(out: Path, *, force: bool = False) -> None:
-    """Raise InputError when there is something at `out` and `force` is off."""
+def check_free(out: Path, *, force: bool = False, keep: Iterable[Path] = ()) -> None:
+    """Raise InputError when something is at `out` and `force` is off, or when writing it would remove one of `keep`.
+
+    The working directory and the home are always kept, whatever is forced.
+    """
+    for kept in (Path.cwd(), Path.home(), *keep):
+        if kept.resolve().is_relative_to(out.resolve()):
+            raise InputError(f"{out} holds {kept}, which would be lost: choose another place", field="out")
     if is_taken(out) and not force:
         raise InputError(f"{out} exists and is not empty: choose another place or give --force", field="out")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,18 @@ def test_what_is_no_source_or_no_place_is_refused(plain: Path, run: Path, tmp_pa
         export_model(plain, "pieces", tmp_path / "out", force=True)
     assert (tmp_path / "out").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_base_that_is_not_told_or_not_there_is_asked_for(run: Path, plain: Path, tmp_path: Path):
+    shutil.copytree(run / "adapter", tmp_path / "adapter")
+    settings = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    for recorded, message in ((None, "give --base"), ("/gone/base", "/gone/base is neither a directory nor a model")):
+        changed = settings | {"base_model_name_or_path": recorded}
+        (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(changed))
+        with pytest.raises(InputError, match=message):
+            export_model(tmp_path / "adapter", "merged", tmp_path / "out")
+    export_model(tmp_path / "adapter", "merged", tmp_path / "out", base=str(plain))  # /gone/base: the same name
+    assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
 def test_pieces_hold_no_other_llama(tmp_path: Path):

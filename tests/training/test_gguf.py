@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -41,6 +43,7 @@ CRAFTED = (
 )  # fmt: skip
 
 
+@cache
 def python_lines() -> list[str]:
     """1,000 lines of the standard library, the odd ones (not ASCII, digits, tabs) more often than they come."""
     seen: dict[str, None] = {}
@@ -53,9 +56,6 @@ def python_lines() -> list[str]:
     indented = [line.replace("    ", "\t") for line in seen if line.startswith("        ")]
     chosen = [s for pool, n in ((unicode, 200), (digits, 200), (indented, 100)) for s in rng.sample(pool, n)]
     return [*CRAFTED, *chosen, *rng.sample(list(seen), 1000 - len(chosen) - len(CRAFTED))]
-
-
-LINES = python_lines()
 
 
 class Llama:
@@ -99,7 +99,7 @@ def blocks(lines: list[str]) -> list[str]:
 
 def assert_same_ids(model: Path, llama: Llama) -> None:
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
-    for texts, special in ((LINES, False), (blocks(LINES), False), (blocks(LINES), True)):
+    for texts, special in ((python_lines(), False), (blocks(python_lines()), False), (blocks(python_lines()), True)):
         tokenizer.encode_special_tokens = not special
         expected = [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
         found = llama.ids(texts, special=special)
@@ -138,7 +138,7 @@ FAMILIES = {
 
 def train(family: str, size: int = 700) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(ignore_merges=family == "llama-bpe"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(FAMILIES[family])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(FAMILIES[family.replace("smaug", "llama")])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -146,7 +146,7 @@ def train(family: str, size: int = 700) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(blocks(LINES), trainer=trainer)
+    tokenizer.train_from_iterator(blocks(python_lines()), trainer=trainer)
     tokenizer.add_tokens(["<tool>", "\t\t"])  # user-defined: always tokens of their own
     return tokenizer
 
@@ -211,16 +211,16 @@ def small(tmp_path: Path, qwen2_tokenizer: Tokenizer) -> Path:
 
 def test_the_embedded_split_is_that_of_qwen2():
     assert gguf_vocabulary._QWEN2 == SPLIT
-    tokenizer = train_tokenizer(LINES, len(SPECIALS) + 300)
+    tokenizer = train_tokenizer(python_lines(), len(SPECIALS) + 300)
     assert pre_tokenizer_name(json.loads(tokenizer.to_str())) == "qwen2"
 
 
 def test_the_embedded_model_has_the_tokens_of_hugging_face_in_llama_cpp(embedded: Llama):
-    assert len(LINES) == 1000
+    assert len(python_lines()) == 1000
     assert_same_ids(embedded_directory(), embedded)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "smaug-bpe"])
 def test_each_family_has_the_tokens_of_hugging_face_in_llama_cpp(tmp_path: Path, family: str):
     model = write_model(CONFIGS["llama"], tmp_path / "model", train(family))
     write_gguf(model, tmp_path / "model.gguf", "f16")
@@ -233,7 +233,7 @@ def test_the_lines_tell_the_families_apart():
     for steps in FAMILIES.values():
         other = Tokenizer.from_str(merges)
         other.pre_tokenizer = pre_tokenizers.Sequence(steps)
-        seen.append([encoding.ids for encoding in other.encode_batch(blocks(LINES))])
+        seen.append([encoding.ids for encoding in other.encode_batch(blocks(python_lines()))])
     for index, ids in enumerate(seen):
         assert all(ids != other for other in seen[:index])
 
@@ -395,12 +395,20 @@ def test_a_model_that_llama_cpp_would_compute_otherwise_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_without_the_package_it_says_what_to_install(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "gguf", None)  # Python's own way to say that a module is not there
+    with pytest.raises(InputError, match=r"pip install 'emend\[train\]'"):
+        write_gguf(small, tmp_path / "model.gguf")
+
+
 def test_what_is_no_model_or_no_place_is_refused(small: Path, tmp_path: Path):
     with pytest.raises(InputError, match="one of f32, f16"):
         write_gguf(small, tmp_path / "a.gguf", "q4_k")
     (tmp_path / "a.gguf").write_text("mine")
     with pytest.raises(InputError, match="exists"):
         write_gguf(small, tmp_path / "a.gguf")
+    with pytest.raises(InputError, match="name the file"):
+        write_gguf(small, tmp_path, force=True)
     with pytest.raises(InputError, match="nowhere"):
         write_gguf(tmp_path / "nowhere", tmp_path / "b.gguf")
     with pytest.raises(ModelError, match="nothing was left"), largest_file(20_000):

@@ -207,6 +207,14 @@ def test_half_a_base_is_refused(adapter: Path, tmp_path: Path, missing: str):
     assert caught.value.field == "base"
 
 
+def test_a_quantised_base_is_refused(adapter: Path, tmp_path: Path):
+    base = write_base(CONFIGS["llama"], tmp_path / "base")
+    config = json.loads((base / "config.json").read_text()) | {"quantization_config": {"quant_method": "gptq"}}
+    (base / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="is quantised"):
+        merge(base, adapter, tmp_path / "out")
+
+
 def test_what_is_there_is_kept_unless_forced(llama: Path, adapter: Path, tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
@@ -217,8 +225,9 @@ def test_what_is_there_is_kept_unless_forced(llama: Path, adapter: Path, tmp_pat
     assert (out / "mine.txt").exists()
     merge(llama, adapter, out, force=True)
     assert not (out / "mine.txt").exists()
-    with pytest.raises(InputError, match="what would be merged"):
-        merge(llama, adapter, llama, force=True)
+    for place in (llama, adapter.parent, Path.cwd()):
+        with pytest.raises(InputError, match="would be lost"):
+            merge(llama, adapter, place, force=True)
     with pytest.raises(InputError, match="float64: the type"):
         merge(llama, adapter, tmp_path / "other", "float64")
 

@@ -196,7 +196,7 @@ def test_the_search_ranks_mutations_beside_proposals():
 
     assert searched(method, fixed, belief, Scores(), 5) == 1
     assert searched(method, unknown, belief, Scores(), 20) == 0  # no mutation makes it
-    assert 0 < searched(method, unknown, belief, Scores(render_reply(unknown)), 20)
+    assert searched(method, unknown, belief, Scores(render_reply(unknown)), 20) > 0
 
 
 def test_calibration_is_the_distance_of_what_is_said_from_what_is():

@@ -11,7 +11,7 @@ The rule, and why it is so:
    equal one (unchanged weights) does no harm.
 2. No figure may be significantly worse: an interval of the paired difference that lies wholly on the bad side refuses.
    Several such tests refuse a fair adapter by chance too often (of 200 simulated equal models, intervals of 90 % each:
-   33), so the figures other than the goal have simultaneous intervals, each at 1 - (1 - level) / m for m figures
+   32), so the figures other than the goal have simultaneous intervals, each at 1 - (1 - level) / m for m figures
    (Bonferroni; Dunn 1961): 9 of 200. Holm's procedure is a little sharper, but then no interval that can be printed
    would be the one that decides.
 3. Weights whose loss is not finite are refused, whatever else they do.

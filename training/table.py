@@ -35,6 +35,10 @@ class Line:
     ratio: Callable[[Sequence[Score]], Ratio]
     percent: bool = True
 
+    def known(self, models: Sequence[Measured]) -> bool:
+        """Whether any model was asked about it."""
+        return any(not math.isnan(self.ratio(model.scores).value) for model in models)
+
 
 def _share(name: str, hit: Counted, among: Counted) -> Line:
     return Line(name, lambda scores: Ratio.share([hit(s) for s in scores], [among(s) for s in scores]))
@@ -94,6 +98,9 @@ def _cells(line: Line, models: Sequence[Measured]) -> Iterator[str]:
     yield from (_number(r.value, percent=line.percent) + unit * (not math.isnan(r.value)) for r in ratios)
     if len(ratios) == 2:
         found = paired(*ratios)
+        if math.isnan(found.low):
+            yield "-"
+            return
         ends = (_number(end, percent=line.percent, sign=True) for end in (found.low, found.high))
         yield f"{_number(found.difference, percent=line.percent, sign=True)} ({' to '.join(ends)})"
 
@@ -108,7 +115,7 @@ def render_table(title: str, models: Sequence[Measured]) -> list[str]:
     counted = f"{faulty} faulty, {len(scores) - faulty} without fault"
     left_out = f"; too long for the context: {max(model.too_long for model in models)}"
     lines = [f"### {title}", "", counted + left_out, "", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return [*lines, *(f"| {' | '.join(_cells(line, models))} |" for line in LINES), ""]
+    return [*lines, *(f"| {' | '.join(_cells(line, models))} |" for line in LINES if line.known(models)), ""]
 
 
 def suites_note(checkpoints: Sequence[Checkpoint]) -> list[str]:

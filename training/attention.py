@@ -8,6 +8,7 @@ length x length is ever made. On CUDA one variable-length flash kernel does it, 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BLOCKS = "emend_blocks"
+_VARLEN = importlib.util.find_spec("torch.nn.attention.varlen") is not None
 _SHORT = 256  # tokens; up to here the CPU's half-precision kernel is slower than that of fp32 (measured: 0.4 to 1)
 
 
@@ -87,7 +89,7 @@ def _has_flash(query: Tensor) -> bool:
     halves = query.dtype in (torch.bfloat16, torch.float16)
     if not (query.is_cuda and halves and query.shape[-1] % 8 == 0 and query.shape[-1] <= 256):
         return False
-    return torch.cuda.get_device_capability(query.device) >= (8, 0) and hasattr(torch.nn.attention, "varlen")
+    return torch.cuda.get_device_capability(query.device) >= (8, 0) and _VARLEN
 
 
 def _flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int], scaling: float | None) -> Tensor:

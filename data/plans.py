@@ -156,7 +156,7 @@ class Decontaminate:
 class Split:
     """How records are divided. A repository lies in one split only, unless `by` is "time" or "file".
 
-    "file" is for the code of one team: the files of each repository are divided, and nothing is known of other projects.
+    "file" is for the code of one team: the files of each repository are divided, other projects stay unknown.
 
     With `after` (a date as 2025-01-31) test records are of that day or later, and all others are earlier.
     """

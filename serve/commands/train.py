@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -166,13 +163,10 @@ def _decided(trained: Trained, verdict: Verdict | None, asked: Asked) -> int:
 
 def _facts(trained: Trained, verdict: Verdict | None) -> CardFacts:
     from training.card import CardFacts, Spent
+    from training.environment import hardware, versions
 
     recipe, state = trained.recipe, trained.state
-    packages = ("torch", "transformers", "peft", "accelerate")
-    spent = Spent(
-        state.seconds, state.step, state.tokens, f"{platform.machine()}, {os.cpu_count()} CPU cores",
-        {name: version(name) for name in packages},
-    )  # fmt: skip
+    spent = Spent(state.seconds, state.step, state.tokens, hardware(), versions())
     base, date = recipe.run.base or "emend-embedded", datetime.now(UTC).date().isoformat()
     return CardFacts(recipe.run.out.name, base, recipe, _data_used(trained), spent, verdict=verdict, date=date)
 

@@ -24,7 +24,8 @@ from repair.embedded.expander import INT8, MANIFEST, SCALE, dequantise, quantise
 from repair.errors import InputError, ModelError
 from training.config import ModelConfig
 from training.gguf_writer import GGUF_DTYPES, write_gguf
-from training.merging import DTYPES, adapter_directory, merge, read_table, recorded_base
+from training.llamas import hub_config, read_llama
+from training.merging import DTYPES, adapter_directory, merge, recorded_base
 from training.staging import check_free, staged
 
 PIECE_BYTES = 15 * 2**20
@@ -40,33 +41,6 @@ class Exported:
     dtype: str
     bytes: int
     weight_error: float | None = None
-
-
-def hub_config(model: ModelConfig) -> dict[str, object]:
-    """config.json of a Hugging Face LlamaForCausalLM of that shape."""
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": model.vocabulary,
-        "hidden_size": model.width,
-        "intermediate_size": model.hidden,
-        "num_hidden_layers": model.layers,
-        "num_attention_heads": model.heads,
-        "num_key_value_heads": model.kv_heads,
-        "head_dim": model.head_dim,
-        "max_position_embeddings": model.positions,
-        "rms_norm_eps": model.norm_eps,
-        "rope_parameters": {"rope_type": "default", "rope_theta": model.rope_theta},
-        "rope_theta": model.rope_theta,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
-        "tie_word_embeddings": True,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "dtype": "bfloat16",
-    }
 
 
 def _encoded(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -231,27 +205,3 @@ def _export_pieces(directory: Path, out: Path, *, is_adapter: bool, force: bool)
             return export_pieces(*llama, directory / "tokenizer.json", partial)
         except SafetensorError as error:
             raise ModelError(f"cannot write {out}: {error}; nothing was left there") from error
-
-
-def read_llama(directory: Path) -> tuple[dict[str, Tensor], ModelConfig]:
-    """Weights and shape of a Llama with tied embeddings, the only kind that pieces hold. Raises InputError."""
-    raw = read_table(directory / "config.json", "source")
-    try:
-        rope = raw.get("rope_parameters") or raw
-        model = ModelConfig(
-            raw["vocab_size"], raw["hidden_size"], raw["num_hidden_layers"], raw["num_attention_heads"],
-            raw["num_key_value_heads"], raw["intermediate_size"], raw["max_position_embeddings"],
-            float(rope["rope_theta"]), raw["rms_norm_eps"],
-        )  # fmt: skip
-        weights = load_file(directory / "model.safetensors")
-    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise InputError(f"{directory} is no Llama that pieces can hold: {error!r}", field="source") from error
-    told = hub_config(model)
-    differs = [
-        key for key in ("model_type", "head_dim", "attention_bias", "mlp_bias", "tie_word_embeddings", "hidden_act")
-        if raw.get(key, told[key]) != told[key]
-    ]  # fmt: skip
-    if differs or rope.get("rope_type", "default") != "default":
-        what = f"{differs[0]} = {raw[differs[0]]}" if differs else f"rope_type = {rope['rope_type']}"
-        raise InputError(f"{directory} has {what}, which pieces cannot hold", field="source")
-    return {name: tensor for name, tensor in weights.items() if not name.startswith("lm_head")}, model

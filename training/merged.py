@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +21,8 @@ from torch import Tensor, nn
 
 from repair.errors import InputError, ModelError
 from training.batches import Batch
-from training.config import LoraConfig, ModelConfig
+from training.config import LoraConfig
 from training.loop import Engine
-from training.model import Llama
 
 PREFIX = "base_model.model."
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -42,7 +40,8 @@ class MergedEngine:
         self._base = {name: p.detach().clone() for name, p in inner.parameters.items()}
         self._scale = config.alpha / (math.sqrt(config.rank) if config.rslora else config.rank)
         targets = config.targets or LINEAR
-        self.modules = [n.removesuffix(".weight") for n in self._base if n.split(".")[-2] in targets]
+        names = [name.removesuffix(".weight") for name in self._base]
+        self.modules = [n for n in names if n in targets or n.split(".")[-1] in targets]
         if not self.modules:
             raise InputError(f"no module is called {', '.join(targets)}; there are {', '.join(LINEAR)}", field="lora")
         generator = torch.Generator().manual_seed(seed)
@@ -150,31 +149,3 @@ def write_adapter(factors: Mapping[str, Tensor], config: LoraConfig, base: str, 
         "fan_in_fan_out": False,
     }  # fmt: skip
     (out / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def load_lean(directory: Path) -> Llama:
-    """A Hugging Face Llama directory with tied embeddings as the lean model, fp32. Raises ModelError: another kind."""
-    try:
-        raw = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        rope = raw.get("rope_parameters") or raw
-        if (
-            raw["model_type"] != "llama"
-            or not raw.get("tie_word_embeddings")
-            or rope.get("rope_type", "default") != "default"
-        ):
-            raise ValueError("not a Llama with tied embeddings and plain rotary positions")
-        config = ModelConfig(
-            raw["vocab_size"], raw["hidden_size"], raw["num_hidden_layers"], raw["num_attention_heads"],
-            raw["num_key_value_heads"], raw["intermediate_size"], raw["max_position_embeddings"],
-            float(rope["rope_theta"]), raw["rms_norm_eps"],
-        )  # fmt: skip
-        weights = load_file(directory / "model.safetensors")
-    except (OSError, KeyError, ValueError) as error:
-        raise ModelError(f"{directory} is no Llama that the lean model can read: {error!r}") from error
-    model = Llama(config)
-    wrong = model.load_state_dict(
-        {k: v.float() for k, v in weights.items() if not re.match("lm_head", k)}, strict=False
-    )
-    if wrong.missing_keys or wrong.unexpected_keys:
-        raise ModelError(f"{directory}: weights do not fit: {wrong}")
-    return model

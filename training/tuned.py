@@ -19,8 +19,9 @@ from repair.model import Model
 from training.batches import Batch
 from training.config import LoraConfig, ModelConfig, ObjectiveConfig, Recipe
 from training.flops import HubConfig
+from training.llamas import load_lean
 from training.loop import Engine
-from training.merged import MergedEngine, load_lean, read_factors, write_adapter
+from training.merged import MergedEngine, read_factors, write_adapter
 from training.places import base_directory, start_adapter
 from training.world import World
 

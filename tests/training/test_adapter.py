@@ -18,7 +18,8 @@ from training.config import LoraConfig, Recipe
 from training.engine import TorchEngine
 from training.export import export_plain
 from training.hub import HubEngine
-from training.merged import MergedEngine, load_lean, read_factors, write_adapter
+from training.llamas import load_lean
+from training.merged import MergedEngine, read_factors, write_adapter
 from training.model import Llama
 from training.watch import METRICS, JsonLines
 

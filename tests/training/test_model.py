@@ -9,7 +9,7 @@ from repair.errors import ModelError
 from tests.training.tiny import TINY, random_batch
 from training.engine import TorchEngine
 from training.export import export_plain
-from training.merged import load_lean
+from training.llamas import load_lean
 from training.model import Llama, block_mask, rotary
 
 

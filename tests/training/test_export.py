@@ -166,5 +166,5 @@ def test_a_base_that_is_not_told_or_not_there_is_asked_for(run: Path, plain: Pat
 def test_pieces_hold_no_other_llama(tmp_path: Path):
     shape = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
     base = write_base(LlamaConfig(**shape, num_attention_heads=4, attention_bias=True), tmp_path / "base")
-    with pytest.raises(InputError, match="attention_bias = True, which pieces cannot hold"):
+    with pytest.raises(InputError, match="attention_bias = True, which the lean Llama has not"):
         export_model(base, "pieces", tmp_path / "out")

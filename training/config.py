@@ -183,7 +183,7 @@ class RunConfig:
     evaluate_steps: int = 200
     keep: str = "last"  # which weights are the result: "best" by held-out loss, or "last"
     patience: int = 0  # evaluations without a better held-out loss after which the run ends; 0: never
-    threads: int = 0  # of the CPU; 0: one for each core
+    threads: int = 0  # of the CPU; 0: OMP_NUM_THREADS, else one for each core
     seed: int = 0
     engine: str = "auto"  # native where it runs (Llama, processor with AMX), else torch
     attention: str = "auto"  # of transformers: blocks where the model allows it, else sdpa

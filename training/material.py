@@ -77,7 +77,8 @@ def read_heldout(recipe: Recipe, encoder: ExampleEncoder) -> Corpus:
 def prepare(recipe: Recipe) -> None:
     """Settings of this process: memory, threads, seed."""
     keep_memory()
-    torch.set_num_threads(recipe.run.threads or os.cpu_count() or 1)
+    given = os.environ.get("OMP_NUM_THREADS", "")  # who shares a machine says so there
+    torch.set_num_threads(recipe.run.threads or (int(given) if given.isdigit() else os.cpu_count()) or 1)
     torch.manual_seed(recipe.run.seed)
 
 

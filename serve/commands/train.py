@@ -147,9 +147,11 @@ def _decided(trained: Trained, verdict: Verdict | None, asked: Asked) -> int:
         write_verdict(verdict, trained.candidate)
     place = trained.candidate
     if accepted:
+        from training.saving import replaced
+
         place = trained.recipe.run.out / ADAPTER
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(trained.candidate, place)
+        with replaced(place) as partial:
+            shutil.copytree(trained.candidate, partial, dirs_exist_ok=True)
     if asked.as_json:
         told = {"adapter": str(place), "accepted": accepted, "gate": json.loads(to_json(verdict)) if verdict else None}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")

@@ -109,10 +109,17 @@ class Surroundings:
 
 
 def evaluate(engine: Engine, batches: Sequence[Batch], world: World | None = None) -> float:
-    """Mean loss (nats a token) over batches, each process measuring its share."""
-    world = world or Alone()
-    sums = np.array([engine.loss(batch) for batch in batches[world.rank :: world.size]]).reshape(-1, 2)
-    total, count = (world.total(float(value)) for value in sums.sum(axis=0))
+    """Mean loss (nats a token) over batches, each process measuring its share.
+
+    Every process makes as many passes as the others: where the base is divided among them, each waits for all.
+    """
+    world, sums = world or Alone(), np.zeros(2)
+    for first in range(0, len(batches), world.size):
+        at = first + world.rank
+        measured = engine.loss(batches[min(at, len(batches) - 1)])
+        if at < len(batches):
+            sums += measured
+    total, count = (world.total(float(value)) for value in sums)
     return total / max(count, _LEAST)
 
 
@@ -190,6 +197,8 @@ class Trainer:
         Raises ModelError: a loss that stays bad, no room to save. The last checkpoint is whole then.
         """
         self._observer = observer
+        if latest(self.recipe.run.out) is None:
+            self._save()  # a disk that refuses is known at once, and what can only get worse can be gone back to
         with self._profiled() as profiler:
             self._steps(profiler)
         if self.material.heldout and self._evaluated != self.state.step:
@@ -216,7 +225,8 @@ class Trainer:
             self._sample()
             if profiler:
                 profiler.step()
-            due = float(time.monotonic() - saved > run.save_seconds)
+            # after a bad loss the weights may be broken: a later save, or none, is better than those
+            due = float(time.monotonic() - saved > run.save_seconds and not self.state.history.bad)
             if self.around.world.total(due) > 0:  # the processes' clocks differ
                 self._save()
                 saved = time.monotonic()
@@ -238,8 +248,9 @@ class Trainer:
             self.take(read_weights(best), best)
 
     def _sample(self) -> None:
+        """Every process asks its model, one tells: where the base is divided among them, none can answer alone."""
         every = self.recipe.watch.samples
-        if every and self.around.samples and self.state.step % every == 0 and self.around.world.rank == 0:
+        if every and self.around.samples and self.state.step % every == 0:
             for record in self.around.samples():
                 self._tell({"step": self.state.step, "sample": record})
 
@@ -295,7 +306,8 @@ class Trainer:
     def _update(self, batches: Sequence[Batch], loss: float, norm: float) -> None:
         """Move the weights, unless loss or gradients are bad: then the batches are kept for looking at.
 
-        Raises ModelError after `watch.skip` of them in a row; the weights are those before the first, and saved.
+        Raises ModelError after `watch.skip` of them in a row. The last checkpoint is then kept as it is: the update
+        before the first of them may be what broke the weights. It could be done again from there with another recipe.
         """
         step, judged = self.state.step, judge(self.state.history, loss, norm, self.recipe.watch)
         self.state = replace(self.state, history=judged.history)
@@ -305,6 +317,8 @@ class Trainer:
             return
         path = keep_batches(self.recipe.run.out, batches, step)
         if judged.verdict is Verdict.STOP:
-            self._save()
-            raise ModelError(f"step {step}: {judged.reason}; lower optim.lr. The batch is in {path}")
+            kept = latest(self.recipe.run.out)
+            raise ModelError(
+                f"step {step}: {judged.reason}; lower optim.lr. The batch is in {path}, the last good weights in {kept}"
+            )
         self._tell({"step": step, "skipped": judged.reason, "batch": str(path)})

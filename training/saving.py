@@ -39,7 +39,7 @@ def replaced(out: Path) -> Generator[Path]:
         if old.exists() and not out.exists():
             old.rename(out)
         raise ModelError(
-            f"cannot save the model in {out}: {error}; what was there is kept. The same command goes on once there is room"
+            f"cannot save the model in {out}: {error}; what was there is kept. Make room, then the same command goes on"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

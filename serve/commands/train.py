@@ -76,7 +76,8 @@ def base(asked: Asked) -> int:
 
 
 def _interrupted(recipe: Recipe) -> int:
-    stderr().print(f"interrupted; the same command goes on from the last checkpoint in {recipe.run.out}")
+    told = f"interrupted; the same command goes on from the last checkpoint in {recipe.run.out}"
+    stderr().print(Text(told), soft_wrap=True)
     return INTERRUPTED
 
 
@@ -87,10 +88,11 @@ def adapter(asked: Asked) -> int:
     recipe = _recipe(asked)
     try:
         with _room(recipe):
+            fixes = fixer(recipe.gate)  # before the training, not after it: the suite may be unreadable
             trained = train_adapter(recipe, _watched)
             if not trained.first:
                 return 0  # the first of several processes goes on alone
-            verdict = _gate(trained)
+            verdict = _gate(trained, fixes)
             if verdict is not None and asked.force:
                 from training.verdicts import force
 
@@ -114,7 +116,7 @@ def _room(recipe: Recipe) -> Generator[None]:
         ) from error
 
 
-def _gate(trained: Trained) -> Verdict | None:
+def _gate(trained: Trained, fixes: Fixer | None) -> Verdict | None:
     """The verdict on a candidate; None where the recipe holds nothing out."""
     from training.gate import run_gate
     from training.heldout import named
@@ -125,7 +127,7 @@ def _gate(trained: Trained) -> Verdict | None:
         return None
     stderr().print("comparing with what the run started from on held-out examples", soft_wrap=True)
     before = Checkpoint(base_directory(recipe), start_adapter(recipe))
-    return run_gate(before, _after(trained), named(held.pairs), recipe.gate, fixer(recipe.gate))
+    return run_gate(before, _after(trained), named(held.pairs), recipe.gate, fixes)
 
 
 def _after(trained: Trained) -> Checkpoint:
@@ -225,26 +227,27 @@ def trial(recipe: Recipe, report: Callable[[int, float], None]) -> float:
     from training.heldout import choose, named
     from training.measure import measure_model
 
+    goal, fixes = recipe.tune.goal, None
+    if goal.startswith("fix@"):
+        fixes = fixer(replace(recipe.gate, candidates=int(goal[4:])))
+        if fixes is None:
+            raise InputError(f"tune.goal={goal} wants programs with tests in gate.suite", field="gate.suite")
     trained = train_adapter(recipe, lambda known, _start, _cost: Reporting(known.run.out, report))
-    goal, held = recipe.tune.goal, trained.sources.heldout_corpus
+    held = trained.sources.heldout_corpus
     if goal == "loss":
         if not math.isfinite(trained.state.best):
             raise InputError(
                 "tune.goal=loss wants held-out examples: data.heldout or data.heldout_split", field="tune.goal"
             )
         return trained.state.best
-    checkpoint = _after(trained)
-    if goal.startswith("fix@"):
-        fixes = fixer(replace(recipe.gate, candidates=int(goal[4:])))
-        if fixes is None:
-            raise InputError(f"tune.goal={goal} wants programs with tests in gate.suite", field="gate.suite")
-        found = fixes(checkpoint)
+    if fixes is not None:
+        found = fixes(_after(trained))
         if not found:
             raise InputError(f"gate.suite {recipe.gate.suite}: no program could be used", field="gate.suite")
         return fmean(found.values())
     if held is None:
         raise InputError(f"tune.goal={goal} wants data.dataset with a held-out split", field="tune.goal")
-    return measure_model(checkpoint, choose(named(held.pairs), recipe.gate.examples)).figures[goal]
+    return measure_model(_after(trained), choose(named(held.pairs), recipe.gate.examples)).figures[goal]
 
 
 class Reporting:

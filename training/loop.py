@@ -148,6 +148,7 @@ class Trainer:
         self._resume()
         self._observer: Observer | None = None
         self._evaluated = -1
+        self._saved = time.monotonic()
         self._batches = iter(material.batches)
         self._pairs = iter(material.pairs) if material.pairs else None
 
@@ -179,7 +180,13 @@ class Trainer:
     def _save(self, out: Path | None = None) -> None:
         if self.around.world.rank == 0:
             save(out or self.recipe.run.out, self.state, self.engine.parameters, self.optimizers)
+        if out is None:
+            self._saved = time.monotonic()
         self.around.world.wait()
+
+    def _save_if_due(self) -> None:
+        if self.around.world.total(float(time.monotonic() - self._saved > self.recipe.run.save_seconds)) > 0:
+            self._save()  # together: the processes' clocks differ
 
     def _finished(self, rate: float) -> bool:
         run = self.recipe.run
@@ -197,7 +204,8 @@ class Trainer:
         Raises ModelError: a loss that stays bad, no room to save. The last checkpoint is whole then.
         """
         self._observer = observer
-        if latest(self.recipe.run.out) is None:
+        fresh = float(latest(self.recipe.run.out) is None)
+        if self.around.world.total(fresh) > 0:  # asked together: another process must not see what this one saves
             self._save()  # a disk that refuses is known at once, and what can only get worse can be gone back to
         with self._profiled() as profiler:
             self._steps(profiler)
@@ -217,7 +225,7 @@ class Trainer:
             yield profiler
 
     def _steps(self, profiler: Profiler | None) -> None:
-        run, saved = self.recipe.run, time.monotonic()
+        run = self.recipe.run
         while not self._finished(rate := self._rate()):
             self._step(rate)
             if self.material.heldout and self.state.step % run.evaluate_steps == 0:
@@ -225,11 +233,6 @@ class Trainer:
             self._sample()
             if profiler:
                 profiler.step()
-            # after a bad loss the weights may be broken: a later save, or none, is better than those
-            due = float(time.monotonic() - saved > run.save_seconds and not self.state.history.bad)
-            if self.around.world.total(due) > 0:  # the processes' clocks differ
-                self._save()
-                saved = time.monotonic()
 
     def _evaluate(self) -> None:
         self._evaluated = self.state.step
@@ -306,10 +309,12 @@ class Trainer:
     def _update(self, batches: Sequence[Batch], loss: float, norm: float) -> None:
         """Move the weights, unless loss or gradients are bad: then the batches are kept for looking at.
 
-        Raises ModelError after `watch.skip` of them in a row. The last checkpoint is then kept as it is: the update
-        before the first of them may be what broke the weights. It could be done again from there with another recipe.
+        Checkpoints are written here, of weights that have just shown a good loss: what an update has made of them is
+        not known before the next one. Raises ModelError after `watch.skip` bad ones in a row, the last checkpoint kept.
         """
         step, judged = self.state.step, judge(self.state.history, loss, norm, self.recipe.watch)
+        if judged.verdict is Verdict.KEEP:
+            self._save_if_due()
         self.state = replace(self.state, history=judged.history)
         if judged.verdict is Verdict.KEEP:
             for optimizer in self.optimizers:

@@ -176,7 +176,9 @@ def load_lean(directory: Path) -> Llama:
         )  # fmt: skip
         weights = load_file(directory / "model.safetensors")
     except (OSError, KeyError, ValueError) as error:
-        raise ModelError(f"{directory} is no Llama that the lean model can read: {error!r}") from error
+        raise ModelError(
+            f"{directory} is no Llama that the native engine can read ({error}): set run.engine=torch"
+        ) from error
     model = Llama(config)
     wrong = model.load_state_dict(
         {k: v.float() for k, v in weights.items() if not re.match("lm_head", k)}, strict=False

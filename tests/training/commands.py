@@ -120,8 +120,9 @@ def _interruptible() -> None:
 
 
 def metrics(out: Path) -> list[dict[str, Any]]:
-    """Every record of a run."""
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    """Every record of a run, without the half lines of those that were killed or had no room."""
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def losses(out: Path) -> dict[int, float]:
@@ -134,3 +135,13 @@ def few(path: Path, faulty: int = 6, clean: int = 2, heldout: int = 0) -> Path:
     known = records(faulty + heldout, clean)
     train = known[:faulty] + known[faulty + heldout :]
     return write_rows(path, train=train, validation=known[faulty : faulty + heldout] or known[:1])
+
+
+if __name__ == "__main__":  # several commands in one group of processes, with -- between them
+    codes: list[int] = []
+    words = " ".join(sys.argv[1:]).split(" -- ")
+    for command in words:
+        ended = emend(*command.split(" "))
+        sys.stderr.write(ended.told)
+        codes.append(ended.code)
+    sys.exit(max(codes))

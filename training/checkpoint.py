@@ -68,6 +68,8 @@ def save(
     Raises ModelError when the disk refuses; the previous checkpoint is then still the latest.
     """
     target = out / f"step-{state.step:08d}"
+    if target == latest(out):  # the same step again: what is there is the latest until the new one is whole
+        target = target.with_name(f"{target.name}-again")
     partial = out / f".partial-{os.getpid()}"
     try:
         shutil.rmtree(partial, ignore_errors=True)

@@ -134,6 +134,8 @@ class HubEngine:
         layers = getattr(self._decoder, "layers", None)
         if not isinstance(layers, nn.ModuleList):
             raise ModelError("this base does not say which its layers are: set run.shard=false")
+        if not self._packs:  # processes would make unequal numbers of passes, and wait for each other for ever
+            raise ModelError("this base must read one example at a time: set run.shard=false")
         return list(layers)
 
     @contextmanager

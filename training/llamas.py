@@ -73,7 +73,7 @@ def load_lean(directory: Path) -> Llama:
     try:
         weights, config = read_llama(directory)
     except InputError as error:
-        raise ModelError(str(error)) from error
+        raise ModelError(f"{error}; set run.engine=torch") from error
     model = Llama(config)
     try:
         model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})

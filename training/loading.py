@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import warnings
 from collections.abc import Generator
@@ -22,6 +23,7 @@ from repair.errors import InputError, ModelError
 from training.attention import BLOCKS, arrives, choose, register
 from training.config import LoraConfig, Recipe
 from training.hub import HubEngine, Origin, memory_errors
+from training.places import base_directory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,7 +40,10 @@ def load_hub(recipe: Recipe) -> HubEngine:
     missing, unreadable or does not fit the others.
     """
     run, aim = recipe.run, recipe.objective
-    source, device = _source(run.base), _device(run.device)
+    logging.getLogger("bitsandbytes").setLevel(
+        logging.ERROR
+    )  # it would tell each user of kernels that it can do without
+    source, device = _source(recipe), _device(run.device)
     tokenizer = _tokenizer(source)
     base = _base(source, recipe, device)
     if len(tokenizer) > int(base.config.get_text_config().vocab_size):
@@ -64,20 +69,15 @@ def _quiet() -> Generator[None]:
         yield
 
 
-def _source(base: str) -> str | Path:
+def _source(recipe: Recipe) -> str | Path:
     """The directory of the base, or a hub id where there is none of that name."""
-    if not base:
-        from repair.embedded.expander import embedded_directory
-
-        return embedded_directory()
-    path = Path(base).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{path} has no config.json: give the directory that holds a whole checkpoint")
-        return path
-    if path.exists() or base.startswith((".", "/", "~")) or base.count("/") > 1:
-        raise ModelError(f"{path} is not a directory: give a checkpoint directory or a hub id like org/name")
-    return base
+    named = base_directory(recipe)
+    path = Path(named)
+    if not path.is_dir():
+        return named
+    if not (path / "config.json").is_file():
+        raise ModelError(f"{path} has no config.json: give the directory that holds a whole checkpoint")
+    return path
 
 
 def _device(device: str) -> torch.device:
@@ -101,14 +101,14 @@ def _tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
 def _base(source: str | Path, recipe: Recipe, device: torch.device) -> PreTrainedModel:
     """The weights on their device. Trained ones are fp32, else steps smaller than bf16's rounding would be lost."""
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
+    from transformers.utils import logging as reports
 
     run = recipe.run
     dtype = torch.float32 if run.method == "full" else getattr(torch, run.dtype)
     settings: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "output_loading_info": True}
     if run.quantise:
         settings |= {"quantization_config": _quantisation(run.quantise, dtype), "device_map": {"": device}}
-    logging.disable_progress_bar()
+    reports.disable_progress_bar()
     try:
         with memory_errors(), _quiet():
             loaded = AutoModelForCausalLM.from_pretrained(source, **settings)

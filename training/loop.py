@@ -109,10 +109,17 @@ class Surroundings:
 
 
 def evaluate(engine: Engine, batches: Sequence[Batch], world: World | None = None) -> float:
-    """Mean loss (nats a token) over batches, each process measuring its share."""
-    world = world or Alone()
-    sums = np.array([engine.loss(batch) for batch in batches[world.rank :: world.size]]).reshape(-1, 2)
-    total, count = (world.total(float(value)) for value in sums.sum(axis=0))
+    """Mean loss (nats a token) over batches, each process measuring its share.
+
+    Every process makes as many passes as the others: where the base is divided among them, each waits for all.
+    """
+    world, sums = world or Alone(), np.zeros(2)
+    for first in range(0, len(batches), world.size):
+        at = first + world.rank
+        measured = engine.loss(batches[min(at, len(batches) - 1)])
+        if at < len(batches):
+            sums += measured
+    total, count = (world.total(float(value)) for value in sums)
     return total / max(count, _LEAST)
 
 
@@ -141,6 +148,7 @@ class Trainer:
         self._resume()
         self._observer: Observer | None = None
         self._evaluated = -1
+        self._saved = time.monotonic()
         self._batches = iter(material.batches)
         self._pairs = iter(material.pairs) if material.pairs else None
 
@@ -172,7 +180,13 @@ class Trainer:
     def _save(self, out: Path | None = None) -> None:
         if self.around.world.rank == 0:
             save(out or self.recipe.run.out, self.state, self.engine.parameters, self.optimizers)
+        if out is None:
+            self._saved = time.monotonic()
         self.around.world.wait()
+
+    def _save_if_due(self) -> None:
+        if self.around.world.total(float(time.monotonic() - self._saved > self.recipe.run.save_seconds)) > 0:
+            self._save()  # together: the processes' clocks differ
 
     def _finished(self, rate: float) -> bool:
         run = self.recipe.run
@@ -190,6 +204,9 @@ class Trainer:
         Raises ModelError: a loss that stays bad, no room to save. The last checkpoint is whole then.
         """
         self._observer = observer
+        fresh = float(latest(self.recipe.run.out) is None)
+        if self.around.world.total(fresh) > 0:  # asked together: another process must not see what this one saves
+            self._save()  # a disk that refuses is known at once, and what can only get worse can be gone back to
         with self._profiled() as profiler:
             self._steps(profiler)
         if self.material.heldout and self._evaluated != self.state.step:
@@ -208,7 +225,7 @@ class Trainer:
             yield profiler
 
     def _steps(self, profiler: Profiler | None) -> None:
-        run, saved = self.recipe.run, time.monotonic()
+        run = self.recipe.run
         while not self._finished(rate := self._rate()):
             self._step(rate)
             if self.material.heldout and self.state.step % run.evaluate_steps == 0:
@@ -216,10 +233,6 @@ class Trainer:
             self._sample()
             if profiler:
                 profiler.step()
-            due = float(time.monotonic() - saved > run.save_seconds)
-            if self.around.world.total(due) > 0:  # the processes' clocks differ
-                self._save()
-                saved = time.monotonic()
 
     def _evaluate(self) -> None:
         self._evaluated = self.state.step
@@ -238,8 +251,9 @@ class Trainer:
             self.take(read_weights(best), best)
 
     def _sample(self) -> None:
+        """Every process asks its model, one tells: where the base is divided among them, none can answer alone."""
         every = self.recipe.watch.samples
-        if every and self.around.samples and self.state.step % every == 0 and self.around.world.rank == 0:
+        if every and self.around.samples and self.state.step % every == 0:
             for record in self.around.samples():
                 self._tell({"step": self.state.step, "sample": record})
 
@@ -295,9 +309,12 @@ class Trainer:
     def _update(self, batches: Sequence[Batch], loss: float, norm: float) -> None:
         """Move the weights, unless loss or gradients are bad: then the batches are kept for looking at.
 
-        Raises ModelError after `watch.skip` of them in a row; the weights are those before the first, and saved.
+        Checkpoints are written here, of weights that have just shown a good loss: what an update has made of them is
+        not known before the next one. Raises ModelError after `watch.skip` bad ones in a row, the last checkpoint kept.
         """
         step, judged = self.state.step, judge(self.state.history, loss, norm, self.recipe.watch)
+        if judged.verdict is Verdict.KEEP:
+            self._save_if_due()
         self.state = replace(self.state, history=judged.history)
         if judged.verdict is Verdict.KEEP:
             for optimizer in self.optimizers:
@@ -305,6 +322,8 @@ class Trainer:
             return
         path = keep_batches(self.recipe.run.out, batches, step)
         if judged.verdict is Verdict.STOP:
-            self._save()
-            raise ModelError(f"step {step}: {judged.reason}; lower optim.lr. The batch is in {path}")
+            kept = latest(self.recipe.run.out)
+            raise ModelError(
+                f"step {step}: {judged.reason}; lower optim.lr. The batch is in {path}, the last good weights in {kept}"
+            )
         self._tell({"step": step, "skipped": judged.reason, "batch": str(path)})

@@ -23,6 +23,7 @@ from repair.errors import InputError, ModelError
 from training.batches import Batch
 from training.config import LoraConfig
 from training.loop import Engine
+from training.saving import replaced
 
 PREFIX = "base_model.model."
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -40,8 +41,9 @@ class MergedEngine:
         self._base = {name: p.detach().clone() for name, p in inner.parameters.items()}
         self._scale = config.alpha / (math.sqrt(config.rank) if config.rslora else config.rank)
         targets = config.targets or LINEAR
-        names = [name.removesuffix(".weight") for name in self._base]
-        self.modules = [n for n in names if n in targets or n.split(".")[-1] in targets]
+        names = (name.removesuffix(".weight") for name in self._base if name.split(".")[-2] in LINEAR)
+        # as peft matches: by a module's own name, or by its path, as peft itself writes it for all linear layers
+        self.modules = [n for n in names if any(f".{n}".endswith(f".{target}") for target in targets)]
         if not self.modules:
             raise InputError(f"no module is called {', '.join(targets)}; there are {', '.join(LINEAR)}", field="lora")
         generator = torch.Generator().manual_seed(seed)
@@ -138,14 +140,17 @@ def read_factors(adapter: Path, config: LoraConfig) -> tuple[dict[str, Tensor], 
 
 
 def write_adapter(factors: Mapping[str, Tensor], config: LoraConfig, base: str, out: Path) -> None:
-    """A PEFT directory of factors named `MODULE.lora_A.weight` and `MODULE.lora_B.weight`."""
-    out.mkdir(parents=True, exist_ok=True)
+    """A PEFT directory of factors named `MODULE.lora_A.weight` and `MODULE.lora_B.weight`, whole or not at all.
+
+    Raises ModelError when the disk refuses.
+    """
     tensors = {PREFIX + name: t.detach().contiguous() for name, t in factors.items()}
-    save_file(tensors, out / "adapter_model.safetensors", metadata={"format": "pt"})
     settings = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "r": config.rank,
         "lora_alpha": config.alpha, "lora_dropout": config.dropout, "use_rslora": config.rslora, "use_dora": False,
         "target_modules": sorted(config.targets or LINEAR), "bias": "none", "inference_mode": True,
         "fan_in_fan_out": False,
     }  # fmt: skip
-    (out / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    with replaced(out) as partial:
+        save_file(tensors, partial / "adapter_model.safetensors", metadata={"format": "pt"})
+        (partial / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -14,9 +14,17 @@ EMBEDDED = "embedded"
 
 
 def base_directory(recipe: Recipe) -> str:
-    """The directory or hub id of the base; the embedded model where the recipe names none."""
-    if recipe.run.base:
-        return recipe.run.base
+    """The directory or hub id of the base; the embedded model where the recipe names none.
+
+    Raises ModelError for what can be no hub id and is no directory.
+    """
+    if named := recipe.run.base:
+        path = Path(named).expanduser()
+        if path.is_dir():
+            return str(path)
+        if path.exists() or named.startswith((".", "/", "~")) or named.count("/") > 1:
+            raise ModelError(f"{path} is not a directory: give a checkpoint directory or a hub id like org/name")
+        return named
     from repair.embedded.expander import embedded_directory
 
     return str(embedded_directory())

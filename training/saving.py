@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,23 +21,35 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def save_model(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None, out: Path) -> None:
-    """Write beside `out`, then put it in its place. Raises ModelError: the disk refuses; what was there is kept."""
+@contextmanager
+def replaced(out: Path) -> Generator[Path]:
+    """A new directory beside `out` that takes its place at the end.
+
+    Raises ModelError when the disk refuses; what was there is then kept.
+    """
     partial, old = (out.with_name(f".{out.name}.{kind}-{os.getpid()}") for kind in ("partial", "old"))
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _write(model, tokenizer, partial)
+        yield partial
         if out.exists():
             out.rename(old)
         partial.rename(out)
     except (OSError, SafetensorError) as error:
         if old.exists() and not out.exists():
             old.rename(out)
-        raise ModelError(f"cannot save the model in {out}: {error}; what was there is kept") from error
+        raise ModelError(
+            f"cannot save the model in {out}: {error}; what was there is kept. Make room, then the same command goes on"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def save_model(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None, out: Path) -> None:
+    """Write a model to `out`, whole or not at all. Raises ModelError as `replaced`."""
+    with replaced(out) as partial:
+        _write(model, tokenizer, partial)
 
 
 def _write(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None, out: Path) -> None:

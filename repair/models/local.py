@@ -221,9 +221,9 @@ def _merge(network: PreTrainedModel, adapter: Path) -> PreTrainedModel:
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload(safe_merge=True)
     except (*_LOADING, UserWarning) as error:
-        first = str(error).strip().split("\n", 1)[0]
+        detail = " ".join(str(error).split())[:300]  # the first line alone says only that there is an error
         raise ModelError(
-            f"the adapter {adapter} does not fit the model ({first}): use the base it was made for"
+            f"the adapter {adapter} does not fit the model ({detail}): use the base it was made for"
         ) from error
 
 

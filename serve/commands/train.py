@@ -5,11 +5,13 @@ The one place where training meets evaluation: the gate's fix rate with executio
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from repair.errors import InputError
+from repair.errors import InputError, ModelError
 from serve.boundary import INTERRUPTED
 from serve.printing import stderr, stdout
 from training.config import GateConfig, Recipe, read_recipe
@@ -65,7 +67,8 @@ def base(asked: Asked) -> int:
 
     recipe = _recipe(asked)
     try:
-        state = train_base(recipe, _watched)
+        with _room(recipe):
+            state = train_base(recipe, _watched)
     except KeyboardInterrupt:
         return _interrupted(recipe)
     _print({"checkpoint": str(recipe.run.out), "step": state.step, "tokens": state.tokens}, as_json=asked.as_json)
@@ -73,7 +76,8 @@ def base(asked: Asked) -> int:
 
 
 def _interrupted(recipe: Recipe) -> int:
-    stderr().print(f"interrupted; the same command goes on from the last checkpoint in {recipe.run.out}")
+    told = f"interrupted; the same command goes on from the last checkpoint in {recipe.run.out}"
+    stderr().print(Text(told), soft_wrap=True)
     return INTERRUPTED
 
 
@@ -83,20 +87,36 @@ def adapter(asked: Asked) -> int:
 
     recipe = _recipe(asked)
     try:
-        trained = train_adapter(recipe, _watched)
-        if not trained.first:
-            return 0  # the first of several processes goes on alone
-        verdict = _gate(trained)
+        with _room(recipe):
+            fixes = fixer(recipe.gate)  # before the training, not after it: the suite may be unreadable
+            trained = train_adapter(recipe, _watched)
+            if not trained.first:
+                return 0  # the first of several processes goes on alone
+            verdict = _gate(trained, fixes)
+            if verdict is not None and asked.force:
+                from training.verdicts import force
+
+                verdict = force(verdict)
+            return _decided(trained, verdict, asked)
     except KeyboardInterrupt:
         return _interrupted(recipe)
-    if verdict is not None and asked.force:
-        from training.verdicts import force
-
-        verdict = force(verdict)
-    return _decided(trained, verdict, asked)
 
 
-def _gate(trained: Trained) -> Verdict | None:
+@contextmanager
+def _room(recipe: Recipe) -> Generator[None]:
+    """The full disk as an error of the user's: what is kept beside checkpoints (figures, cards) may meet it first."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise ModelError(
+            f"cannot write to {recipe.run.out} ({error.strerror}): make room, then the same command goes on from the "
+            "last checkpoint, which is whole"
+        ) from error
+
+
+def _gate(trained: Trained, fixes: Fixer | None) -> Verdict | None:
     """The verdict on a candidate; None where the recipe holds nothing out."""
     from training.gate import run_gate
     from training.heldout import named
@@ -106,10 +126,17 @@ def _gate(trained: Trained) -> Verdict | None:
     if held is None:
         return None
     stderr().print("comparing with what the run started from on held-out examples", soft_wrap=True)
-    source, whole = base_directory(recipe), recipe.run.method == "full"
-    before = Checkpoint(source, start_adapter(recipe))
-    after = Checkpoint(trained.candidate) if whole else Checkpoint(source, trained.candidate)
-    return run_gate(before, after, named(held.pairs), recipe.gate, fixer(recipe.gate))
+    before = Checkpoint(base_directory(recipe), start_adapter(recipe))
+    return run_gate(before, _after(trained), named(held.pairs), recipe.gate, fixes)
+
+
+def _after(trained: Trained) -> Checkpoint:
+    """What was trained: an adapter of the base, or whole weights."""
+    from training.measure import Checkpoint
+
+    if trained.recipe.run.method == "full":
+        return Checkpoint(trained.candidate)
+    return Checkpoint(base_directory(trained.recipe), trained.candidate)
 
 
 def fixer(config: GateConfig) -> Fixer | None:
@@ -147,9 +174,11 @@ def _decided(trained: Trained, verdict: Verdict | None, asked: Asked) -> int:
         write_verdict(verdict, trained.candidate)
     place = trained.candidate
     if accepted:
+        from training.saving import replaced
+
         place = trained.recipe.run.out / ADAPTER
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(trained.candidate, place)
+        with replaced(place) as partial:
+            shutil.copytree(trained.candidate, partial, dirs_exist_ok=True)
     if asked.as_json:
         told = {"adapter": str(place), "accepted": accepted, "gate": json.loads(to_json(verdict)) if verdict else None}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
@@ -196,25 +225,29 @@ def trial(recipe: Recipe, report: Callable[[int, float], None]) -> float:
     """One trial of a search: train, then the figure that `tune.goal` names. Runs in a process of its own."""
     from training.adapter import train_adapter
     from training.heldout import choose, named
-    from training.measure import Checkpoint, measure_model
+    from training.measure import measure_model
 
+    goal, fixes = recipe.tune.goal, None
+    if goal.startswith("fix@"):
+        fixes = fixer(replace(recipe.gate, candidates=int(goal[4:])))
+        if fixes is None:
+            raise InputError(f"tune.goal={goal} wants programs with tests in gate.suite", field="gate.suite")
     trained = train_adapter(recipe, lambda known, _start, _cost: Reporting(known.run.out, report))
-    goal, held = recipe.tune.goal, trained.sources.heldout_corpus
+    held = trained.sources.heldout_corpus
     if goal == "loss":
         if not math.isfinite(trained.state.best):
             raise InputError(
                 "tune.goal=loss wants held-out examples: data.heldout or data.heldout_split", field="tune.goal"
             )
         return trained.state.best
-    checkpoint = Checkpoint(base_directory(recipe), trained.candidate)
-    if goal.startswith("fix@"):
-        fixes = fixer(replace(recipe.gate, candidates=int(goal[4:])))
-        if fixes is None:
-            raise InputError(f"tune.goal={goal} wants programs with tests in gate.suite", field="gate.suite")
-        return fmean(fixes(checkpoint).values())
+    if fixes is not None:
+        found = fixes(_after(trained))
+        if not found:
+            raise InputError(f"gate.suite {recipe.gate.suite}: no program could be used", field="gate.suite")
+        return fmean(found.values())
     if held is None:
         raise InputError(f"tune.goal={goal} wants data.dataset with a held-out split", field="tune.goal")
-    return measure_model(checkpoint, choose(named(held.pairs), recipe.gate.examples)).figures[goal]
+    return measure_model(_after(trained), choose(named(held.pairs), recipe.gate.examples)).figures[goal]
 
 
 class Reporting:

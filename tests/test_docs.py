@@ -50,9 +50,14 @@ def test_table_has_the_options_of_the_command(name):
 
 
 def test_defaults_are_told_right():
-    for name, option, told in (("fix", "candidates", "(400)"), ("fix", "seconds", "(60)"), ("serve", "port", "(8451)")):
-        command = typer.main.get_command(app).commands[name]
-        default = next(p.default for p in command.params if p.name == option)
+    for name, option, told in (
+        ("fix", "candidates", "(400)"), ("fix", "seconds", "(60)"), ("serve", "port", "(8451)"),
+        ("train pairs", "candidates", "(60)"), ("train pairs", "seconds", "(10)"), ("train pairs", "pairs", "(4)"),
+    ):  # fmt: skip
+        command = typer.main.get_command(app)
+        for word in name.split():
+            command = command.commands[word]
+        default = next(p.default for p in command.params if f"--{option}" in p.opts)
         assert f"({default:g})" == told
         row = re.search(rf"### `emend {name}.*?\| `--{option}` \|(.*?)\|", README, re.S)
         assert told in row[1]
@@ -80,6 +85,11 @@ def test_make_targets_in_the_text_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make ([a-z]+)`", README):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_files_that_the_text_names_exist():
+    for path in re.findall(r"(?<![./\w-])((?:docs|training/recipes)/[a-z0-9./-]+\.(?:md|toml))", README):
+        assert (ROOT / path).is_file(), path
 
 
 def test_first_command_stands_early():

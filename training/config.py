@@ -68,7 +68,7 @@ class DataConfig:
     limit: int = 0  # training records at most, chosen by the seed; 0: all
     clean_share: float = -1.0  # share of training examples without a fault; -1: as they are found
     control: str = ""  # "shuffled": every answer goes to another example; a gate must refuse what comes of it
-    shards: tuple[str, ...] = ()  # glob patterns; .npy flat streams or .npz packed examples
+    shards: tuple[str, ...] = ()  # glob patterns; NAME.npy flat streams or NAME.ids.npy packed examples
     heldout: tuple[str, ...] = ()  # the same, for the held-out loss
     row_length: int = 512  # tokens of a packed row; longer examples are counted and left out
     rows: int = 16  # rows that go through the model together, in each process

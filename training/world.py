@@ -111,7 +111,8 @@ class Together:
         kind = "cuda" if torch.cuda.is_available() else "cpu"
         mesh, whole = init_device_mesh(kind, (self.size,)), set(trained)
         for block in blocks:
-            fully_shard(block, mesh=mesh, ignored_params=whole)
+            # said aloud: by default what stands under no other divided module is kept gathered until its backward pass
+            fully_shard(block, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
 
     def wait(self) -> None:
         """As `World.wait`."""

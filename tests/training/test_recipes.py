@@ -1,0 +1,144 @@
+"""Shipped recipes are recipes, and docs/training.md tells every setting with its default."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+
+from serve.cli import app
+from tests.training.tiny import TINY, write_words
+from training.checkpoint import State, save
+from training.config import Dimension, Recipe, read_recipe
+from training.flops import shape_of
+from training.merged import load_lean
+from training.model import Llama
+from training.recipe_text import render_recipe, toml
+from training.study import space_of
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = sorted((ROOT / "training" / "recipes").glob("*.toml"))
+GUIDE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+NAMED = re.findall(r"`([a-z0-9.-]+\.toml)`", GUIDE)
+STAGES = {"base-gpu-a": 0.25e9, "base-gpu-b": 0.5e9, "base-gpu-c": 0.1e9, "adapter-gpu": 0.03e9}
+INNER = {"tune.space.KEY": Dimension}
+
+
+def recipe(name: str) -> Recipe:
+    return read_recipe(ROOT / "training" / "recipes" / f"{name}.toml")
+
+
+def settings() -> dict[str, object]:
+    """Every setting by its dotted name, with its default."""
+    sections = {section.name: type(getattr(Recipe(), section.name)) for section in fields(Recipe)}
+    return {
+        f"{name}.{field.name}": field.default if field.default_factory is MISSING else field.default_factory()
+        for name, kind in {**sections, **INNER}.items()
+        for field in fields(kind)
+    }
+
+
+def told() -> dict[str, str]:
+    """Settings and defaults of the guide's tables, each under the heading `[section]`."""
+    parts = re.findall(r"^### `\[([a-zA-Z.\"]+)\]`[^\n]*\n((?:(?!^##).*\n)*)", GUIDE, re.M)
+    rows = [(name, re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.M)) for name, text in parts]
+    return {f"{name.replace(chr(34), '')}.{key}": default for name, found in rows for key, default in found}
+
+
+def written(default: object) -> str:
+    return "" if default is None else f"`{toml(default)}`"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_shipped_recipe_is_read_and_says_what_it_is_for(path: Path):
+    found = read_recipe(path)
+    assert found.data.dataset or found.data.shards
+    assert str(found.run.out).startswith("out/")
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    assert read_recipe(path) == found
+    assert render_recipe(found)  # at least one setting is not the default
+    assert path.name in NAMED
+
+
+def test_every_recipe_that_the_guide_names_is_there():
+    mine = {"faults.toml", "team.toml", "corpus.toml", "best.toml"}
+    assert set(NAMED) - mine <= {path.name for path in RECIPES}
+
+
+@pytest.mark.parametrize("key", sorted(settings()))
+def test_the_guide_tells_each_setting_with_its_default(key: str):
+    assert told().get(key) == written(settings()[key])
+
+
+def test_the_guide_tells_no_setting_that_is_gone():
+    assert set(told()) == set(settings())
+
+
+@pytest.mark.parametrize(("name", "tokens"), STAGES.items())
+def test_a_stage_on_a_gpu_has_the_tokens_of_the_plan(name: str, tokens: float):
+    found = recipe(name)
+    step = found.data.rows * found.data.row_length * found.optim.accumulate
+    assert step == 262_144
+    assert found.run.steps * step == pytest.approx(tokens, rel=0.01)
+
+
+def test_the_stages_are_one_model_and_follow_each_other():
+    stages = [recipe(f"base-gpu-{letter}") for letter in "abc"]
+    shape = shape_of(stages[0].model)
+    assert shape.parameters + shape.width * shape.vocabulary == pytest.approx(39.6e6, rel=0.01)
+    assert {stage.model for stage in stages} == {stages[0].model}
+    assert [stage.run.init for stage in stages] == [None, stages[0].run.out, stages[1].run.out]
+    rates = [(s.optim.lr, s.optim.lr * s.optim.final) for s in stages[1:]]
+    assert rates[0][1] == pytest.approx(rates[1][0])  # C goes on where B ends
+    assert rates[1][1] == 0
+
+
+def test_the_space_of_the_search_is_possible():
+    found = recipe("tune")
+    assert set(space_of(found)) == set(found.tune.space)
+
+
+def commands() -> list[str]:
+    """Lines of the guide's shell blocks that call `emend` or accelerate."""
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDE, re.S)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").split("\n")]
+    return [line for line in lines if re.match(r"emend |accelerate launch ", line)]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_command_of_the_guide_names_what_exists(line: str):
+    words = shlex.split(line, comments=True)
+    words = words[words.index("serve") + 1 :] if words[0] == "accelerate" else words[1:]
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+    given = [word for word in words if re.match(r"[a-z]+\.[a-z_]+=", word)]
+    assert {word.partition("=")[0] for word in given} <= set(settings())
+    for path in (word for word in words if word.startswith("training/recipes/")):
+        read_recipe(ROOT / path, given)
+
+
+def test_the_python_of_the_guide_makes_a_base_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    code = re.search(r"```python\n(.*?)```", GUIDE, re.S)
+    assert code
+    torch.manual_seed(0)
+    network = Llama(TINY)
+    (tmp_path / "training" / "recipes").mkdir(parents=True)
+    (tmp_path / "out" / "corpus").mkdir(parents=True)
+    text = render_recipe(Recipe(model=TINY)) + '[run]\nout = "out/base-gpu-c"\n'
+    (tmp_path / "training" / "recipes" / "base-gpu-c.toml").write_text(text)
+    shutil.copy(write_words(tmp_path / "words.json"), tmp_path / "out" / "corpus" / "tokenizer.json")
+    save(tmp_path / "out" / "base-gpu-c", State(step=3), dict(network.named_parameters()), [])
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code[1], "docs/training.md", "exec"), {})
+    made = load_lean(tmp_path / "out" / "base-gpu")
+    assert made.config == TINY
+    assert torch.equal(made.model.embed_tokens.weight, network.model.embed_tokens.weight)

@@ -1,7 +1,9 @@
 """Does each objective of training move what it promises, and what does it cost? One subcommand an experiment.
 
     python benchmarks/objectives.py split SUITE.jsonl                  programs of packages to learn from / to measure
-    python benchmarks/objectives.py preference --pairs F --heldout F [--programs F]
+    python benchmarks/objectives.py rejected [--records N]             pairs: the fix against what the model wrote
+    python benchmarks/objectives.py preference NAME --pairs F --heldout F ...
+    python benchmarks/objectives.py repair NAME ... --programs F       programs with tests, by adapters of these runs
     python benchmarks/objectives.py noise | attacks | attention | calibration
 
 with --dataset DIR (a folder of `emend data build` with a validation split) and --work DIR before the subcommand. Each
@@ -18,6 +20,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from math import isnan, log
 from pathlib import Path
 from typing import Any, cast
@@ -29,9 +32,13 @@ from torch.nn import functional
 
 from data.mutants import Example as Pair
 from data.parquet import read_parquet
-from data.records import Record
+from data.records import Record, example
 from repair.embedded.expander import embedded_adapter, embedded_directory
+from repair.errors import PatchError
+from repair.model import Decoding, Model
+from repair.models.select import load_model
 from repair.prompts import LINE_TOKENS, shown_hunks
+from repair.replies import Change, parse_reply
 from training.adapter import CANDIDATE, train_adapter
 from training.attacks import attacked
 from training.batches import Example, assemble
@@ -42,16 +49,16 @@ from training.encoding import encoder_of, weigh
 from training.heldout import Held, choose, read_heldout
 from training.loading import load_hub
 from training.measure import Checkpoint, load_meter
-from training.meter import NONE, Effort
+from training.meter import NONE, Effort, applied
 from training.objectives import adversarial_noise
-from training.preference import read_pairs
+from training.preference import PreferencePair, read_pairs, write_pairs
 from training.probes import CompactProbe
 from training.scores import Score, calibration_error
 
 RECIPE = """
 data = { row_length = 1024, rows = 4, pool = 1024, limit = 400 }
-optim = { optimizer = "adamw", lr = 5e-4, beta2 = 0.98, weight_decay = 0.0, warmup = 5, schedule = "linear" }
-run = { adapter = "embedded", steps = 45, evaluate_steps = 1000, threads = 1, engine = "torch" }
+optim = { optimizer = "adamw", lr = 1e-3, beta2 = 0.98, weight_decay = 0.0, warmup = 3, schedule = "linear" }
+run = { adapter = "embedded", steps = 30, evaluate_steps = 1000, threads = 1, engine = "torch" }
 """
 LEARNED = ("toolz", "more-itertools", "rich")  # packages whose programs make training pairs; toolz resembles itertools
 CANDIDATES = 60
@@ -171,21 +178,48 @@ def split(lab: Lab, suite: Path) -> None:
         (lab.work / f"programs-{'train' if learned else 'heldout'}.jsonl").write_text("".join(rows), encoding="utf-8")
 
 
-def preference(lab: Lab, pairs: Path, heldout: Path, programs: Path | None, limit: int) -> None:
-    """DPO from judged candidates, measured on pairs of other packages, and what it does to everything else."""
-    wanted = f'objective.preference="{pairs}"', "optim.lr=2e-4", "run.steps=40"
+def rejected(lab: Lab, records: int, each: int = 2) -> None:
+    """Pairs from the dataset: the fix against the model's likeliest other repairs. No test says that those are wrong.
+
+    Written for the training split and, half as many, for the validation split.
+    """
+    model = load_model(None)
+    assert model is not None
+    for part, wanted in (("train", records), ("validation", records // 2)):
+        found = (r for p in sorted((lab.dataset / "data").glob(f"{part}-*.parquet")) for r in read_parquet(p))
+        faulty = [record for record in found if record.buggy != record.fixed and record.buggy.count("\n") <= 60]
+        chosen = random.Random(0).sample(faulty, wanted)
+        pairs = [pair for record in chosen for pair in islice(_rejected(model, record), each)]
+        print(f"{part}: {write_pairs(lab.work / f'rejected-{part}.jsonl', pairs)} pairs of {wanted} records")
+
+
+def _rejected(model: Model, record: Record) -> Iterator[PreferencePair]:
+    try:
+        one = example(record)
+    except PatchError:
+        return
+    belief = model.locate(one.view)
+    seen = {applied(one.view, one.hunks), one.view.lines}
+    lines = belief.lines if belief else {}
+    for completion in model.propose(one.view, Decoding(lines=lines, candidates=12)):
+        reply = parse_reply(completion.text, one.view)
+        if isinstance(reply, Change) and (text := applied(one.view, reply.hunks)) not in seen:
+            seen.add(text)
+            yield PreferencePair(one.view, one.hunks, reply.hunks, f"model:{record.id}")
+
+
+def preference(lab: Lab, given: argparse.Namespace) -> None:
+    """DPO, measured on pairs of other packages or files, and what it does to everything else."""
+    wanted = f'objective.preference="{given.pairs}"', "optim.lr=2e-4"
     adapters = {
         "before": shipped(),
-        "preference steps": lab.run("preference", *wanted, "objective.preference_share=1.0"),
-        "0.7 preference steps": lab.run("preference-0.7", *wanted, "objective.preference_share=0.7"),
-        "no preference step": lab.run("preference-0", "optim.lr=2e-4", "run.steps=40"),
+        "preference steps": lab.run(given.name, *wanted, "objective.preference_share=1.0"),
+        "0.7 preference steps": lab.run(f"{given.name}-0.7", *wanted, "objective.preference_share=0.7"),
     }
-    for title, path in (("pairs that were learned", pairs), ("held-out pairs", heldout)):
-        table(f"Preference: {title}", {n: _margin_figures(lab, a, path) for n, a in adapters.items()})
+    for path in (given.pairs, *given.heldout):
+        table(f"Preference: {path.stem}", {n: _margin_figures(lab, a, path) for n, a in adapters.items()})
     examples = lab.heldout()
     table("Preference: cost", {n: plain_figures(scores(a, examples)) for n, a in adapters.items()})
-    if programs is not None:
-        table("Preference: repair", {n: _repaired(a, programs, limit) for n, a in list(adapters.items())[:3]})
 
 
 def _margin_figures(lab: Lab, adapter: Path, path: Path) -> dict[str, Ratio]:
@@ -213,6 +247,12 @@ def _sums(owners: NDArray[np.int64], values: NDArray[Any]) -> NDArray[np.float64
 
 def _program(source: str) -> str:
     return source.split(":")[1]
+
+
+def repaired(lab: Lab, runs: Sequence[str], programs: Path, limit: int) -> None:
+    """What adapters of earlier runs are worth to a repair: how early a candidate passes the tests."""
+    adapters = {"shipped": shipped(), **{name: lab.work / name / CANDIDATE for name in runs}}
+    table("Repair", {n: _repaired(a, programs, limit) for n, a in adapters.items()})
 
 
 def _repaired(adapter: Path, programs: Path, limit: int) -> dict[str, Ratio]:
@@ -243,7 +283,7 @@ def noise(lab: Lab, radius: float) -> None:
         "shipped": shipped(),
     }
     heldout = lab.heldout()
-    for part in (0.0, 0.5, 1.0, 2.0):
+    for part in (0.0, 1.0):
         found = {name: _under_noise(adapter, heldout, part * radius) for name, adapter in adapters.items()}
         table(f"Embedding noise of radius {part * radius}", found)
 
@@ -354,7 +394,6 @@ def calibration(lab: Lab) -> None:
     adapters = {
         "plain run (clean 1)": lab.run("plain"),
         "clean 3": lab.run("clean-3", "objective.clean=3.0"),
-        "clean 0.3": lab.run("clean-0.3", "objective.clean=0.3"),
         "clean_share 0.5": lab.run("clean-share", "data.clean_share=0.5"),
         "shipped": shipped(),
     }
@@ -391,7 +430,9 @@ def _ece(base: Sequence[Score], name: str, found: Sequence[Score]) -> str:
 
 def _experiments(given: argparse.Namespace) -> Iterator[tuple[str, Callable[[Lab], None]]]:
     yield "split", lambda lab: split(lab, given.suite)
-    yield "preference", lambda lab: preference(lab, given.pairs, given.heldout, given.programs, given.limit)
+    yield "rejected", lambda lab: rejected(lab, given.records)
+    yield "preference", lambda lab: preference(lab, given)
+    yield "repair", lambda lab: repaired(lab, given.names, given.programs, given.limit)
     yield "noise", lambda lab: noise(lab, given.radius)
     yield "attacks", lambda lab: attacks(lab, given.variants)
     yield "attention", lambda lab: attention(lab, given.layers, given.entropy, given.locality)
@@ -405,11 +446,15 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=300, help="held-out examples that are measured")
     commands = parser.add_subparsers(dest="experiment", required=True)
     commands.add_parser("split").add_argument("suite", type=Path)
+    commands.add_parser("rejected").add_argument("--records", type=int, default=240)
     one = commands.add_parser("preference")
+    one.add_argument("name", help="of the run")
     one.add_argument("--pairs", type=Path, required=True, help="to learn from")
-    one.add_argument("--heldout", type=Path, required=True, help="pairs of other packages")
-    one.add_argument("--programs", type=Path, help="held-out programs with tests, to be repaired")
-    one.add_argument("--limit", type=int, default=60, help="programs")
+    one.add_argument("--heldout", type=Path, required=True, action="append", help="pairs of others")
+    one = commands.add_parser("repair")
+    one.add_argument("names", nargs="+", help="of runs")
+    one.add_argument("--programs", type=Path, required=True, help="held-out programs with tests")
+    one.add_argument("--limit", type=int, default=30, help="programs")
     commands.add_parser("noise").add_argument("--radius", type=float, default=0.1)
     commands.add_parser("attacks").add_argument("--variants", type=int, default=4)
     one = commands.add_parser("attention")

@@ -111,14 +111,8 @@ class Surroundings:
 def evaluate(engine: Engine, batches: Sequence[Batch], world: World | None = None) -> float:
     """Mean loss (nats a token) over batches, each process measuring its share."""
     world = world or Alone()
-    sums = np.zeros(2)
-    for begin in range(0, len(batches), world.size):
-        own = begin + world.rank
-        # one without a batch of its own goes along: a divided base is gathered by all processes or by none
-        found = engine.loss(batches[min(own, len(batches) - 1)])
-        if own < len(batches):
-            sums += found
-    total, count = (world.total(float(value)) for value in sums)
+    sums = np.array([engine.loss(batch) for batch in batches[world.rank :: world.size]]).reshape(-1, 2)
+    total, count = (world.total(float(value)) for value in sums.sum(axis=0))
     return total / max(count, _LEAST)
 
 
@@ -245,8 +239,8 @@ class Trainer:
 
     def _sample(self) -> None:
         every = self.recipe.watch.samples
-        if every and self.around.samples and self.state.step % every == 0:
-            for record in self.around.samples():  # in all processes, as in `evaluate`; the first one tells
+        if every and self.around.samples and self.state.step % every == 0 and self.around.world.rank == 0:
+            for record in self.around.samples():
                 self._tell({"step": self.state.step, "sample": record})
 
     def _draw(self) -> list[Batch]:

@@ -106,15 +106,10 @@ def _gate(trained: Trained) -> Verdict | None:
     if held is None:
         return None
     stderr().print("comparing with what the run started from on held-out examples", soft_wrap=True)
-    before, after = Checkpoint(base_directory(recipe), start_adapter(recipe)), outcome(recipe, trained.candidate)
+    source, whole = base_directory(recipe), recipe.run.method == "full"
+    before = Checkpoint(source, start_adapter(recipe))
+    after = Checkpoint(trained.candidate) if whole else Checkpoint(source, trained.candidate)
     return run_gate(before, after, named(held.pairs), recipe.gate, fixer(recipe.gate))
-
-
-def outcome(recipe: Recipe, candidate: Path) -> Checkpoint:
-    """What a run left, as it is loaded: an adapter with its base, or whole weights."""
-    from training.measure import Checkpoint
-
-    return Checkpoint(candidate) if recipe.run.method == "full" else Checkpoint(base_directory(recipe), candidate)
 
 
 def fixer(config: GateConfig) -> Fixer | None:
@@ -201,7 +196,7 @@ def trial(recipe: Recipe, report: Callable[[int, float], None]) -> float:
     """One trial of a search: train, then the figure that `tune.goal` names. Runs in a process of its own."""
     from training.adapter import train_adapter
     from training.heldout import choose, named
-    from training.measure import measure_model
+    from training.measure import Checkpoint, measure_model
 
     trained = train_adapter(recipe, lambda known, _start, _cost: Reporting(known.run.out, report))
     goal, held = recipe.tune.goal, trained.sources.heldout_corpus
@@ -211,7 +206,7 @@ def trial(recipe: Recipe, report: Callable[[int, float], None]) -> float:
                 "tune.goal=loss wants held-out examples: data.heldout or data.heldout_split", field="tune.goal"
             )
         return trained.state.best
-    checkpoint = outcome(recipe, trained.candidate)
+    checkpoint = Checkpoint(base_directory(recipe), trained.candidate)
     if goal.startswith("fix@"):
         fixes = fixer(replace(recipe.gate, candidates=int(goal[4:])))
         if fixes is None:

@@ -207,6 +207,8 @@ class Trainer:
         fresh = float(latest(self.recipe.run.out) is None)
         if self.around.world.total(fresh) > 0:  # asked together: another process must not see what this one saves
             self._save()  # a disk that refuses is known at once, and what can only get worse can be gone back to
+        if self.material.heldout and self.state.step == 0:
+            self._evaluate()  # what the run begins from
         with self._profiled() as profiler:
             self._steps(profiler)
         if self.material.heldout and self._evaluated != self.state.step:

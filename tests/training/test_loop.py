@@ -24,7 +24,6 @@ from training.optim import deadline_factor, schedule_factor
 from training.pretrain import build_engine
 from training.pretrain import train_base as train
 from training.watch import JsonLines
-from training.world import Alone
 
 ROOT = Path(__file__).parents[2]
 
@@ -224,29 +223,6 @@ def test_held_out_loss_is_weighted_by_tokens():
     empty = np.zeros((1, 1), np.int64)
     batch = Batch(empty, empty, np.zeros((1, 1), np.float32), empty)
     assert evaluate(Fixed(), [batch, batch]) == 1.0
-
-
-@pytest.mark.parametrize(("batches", "passes", "loss"), [(1, 1, 0.0), (2, 1, 2.0), (3, 2, 2.0)])
-def test_each_process_makes_as_many_passes(batches: int, passes: int, loss: float):
-    class Second(Alone):
-        rank, size = 1, 2
-
-    class Counting:
-        parameters: dict[str, torch.nn.Parameter] = {}  # noqa: RUF012
-        extras: dict[str, float] = {}  # noqa: RUF012
-        passes = 0
-
-        def gradients(self, batch: Batch, denominator: float) -> float:
-            raise AssertionError("evaluation takes no gradients")
-
-        def loss(self, batch: Batch) -> tuple[float, float]:
-            self.passes += 1
-            return 2.0, 1.0
-
-    empty = np.zeros((1, 1), np.int64)
-    batch, engine = Batch(empty, empty, np.zeros((1, 1), np.float32), empty), Counting()
-    assert evaluate(engine, [batch] * batches, Second()) == loss  # an extra pass counts for nothing
-    assert engine.passes == passes
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def trial(recipe: Recipe, report: Callable[[int, float], None]) -> float:
     """One trial of a search: train, then the figure that `tune.goal` names. Runs in a process of its own."""
     from training.adapter import train_adapter
     from training.heldout import choose, named
-    from training.measure import Checkpoint, measure_model
+    from training.measure import measure_model
 
     goal, fixes = recipe.tune.goal, None
     if goal.startswith("fix@"):

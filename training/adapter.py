@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from repair.errors import InputError
@@ -23,6 +24,7 @@ from training.tuned import Tuned, tuned_engine
 from training.watch import Watch
 from training.world import world
 
+_LOOKED_AT = 100  # examples that tell which share of tokens reaches the head
 CANDIDATE = "candidate"  # folder of what was trained, before the gate
 
 
@@ -66,7 +68,9 @@ def train_adapter(recipe: Recipe, watch: Watch | None = None, found: Sources | N
 def cost_of(engine: Tuned, recipe: Recipe, examples: Examples) -> Cost:
     """What a token of these examples costs, and what the device could do."""
     rank = recipe.lora.rank if recipe.run.method == "lora" else 0
-    per_token = flops_per_token(shape_of(engine.config), float(examples.lengths.mean()), rank=rank)
+    learned = [examples.example(number).weights > 0 for number in range(min(len(examples), _LOOKED_AT))]
+    shape, context, labelled = shape_of(engine.config), float(examples.lengths.mean()), np.concatenate(learned).mean()
+    per_token = flops_per_token(shape, context, rank=rank, labelled=float(labelled))
     return Cost(per_token, peak_flops(engine.device, getattr(torch, recipe.run.dtype)))
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.config import Recipe
+from training.places import EMBEDDED
 from training.recipe_text import whole_recipe
 from training.verdicts import PASSED, Verdict, render
 
 FILE = "README.md"
-EMBEDDED = "emend-embedded"  # the shipped base: it has no hub id
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _LIMITS = (
     "For proposing small repairs (a line or two, with the kinds of fault of its data) that a test suite or a person "

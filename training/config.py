@@ -129,14 +129,14 @@ class ObjectiveConfig:
 class OptimConfig:
     """The optimizer and its learning rate over the run."""
 
-    optimizer: str = "muon"  # muon: Muon for matrices, AdamW for embeddings and norms
-    lr: float = 3e-3
+    optimizer: str = "adamw"  # adam, adamw, sgd; muon: Muon for matrices, AdamW for embeddings and norms
+    lr: float = 2e-4
     beta1: float = 0.9
     beta2: float = 0.95
-    weight_decay: float = 0.1
+    weight_decay: float = 0.0
     clip: float = 1.0  # largest norm of all gradients together
     accumulate: int = 1  # batches of `data.rows` rows whose gradients make one step, in each process
-    warmup: int = 100  # steps
+    warmup: int = 20  # steps; with `run.epochs` a tenth of all at most
     schedule: str = "linear"
     final: float = 0.0  # share of lr left at the end
 

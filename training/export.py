@@ -179,6 +179,7 @@ def export_model(
     else:
         _export_merged_gguf(base or _base_of(directory), directory, out, dtype=dtype, force=force)
     files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+    dtype = "bfloat16" if to == "pieces" and is_adapter else dtype
     return Exported(out, dtype, sum(path.stat().st_size for path in files), error)
 
 

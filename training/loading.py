@@ -23,12 +23,11 @@ from repair.errors import InputError, ModelError
 from training.attention import BLOCKS, arrives, choose, register
 from training.config import LoraConfig, Recipe
 from training.hub import HubEngine, Origin, memory_errors
-from training.places import base_directory
+from training.places import EMBEDDED, adapter_directory, base_directory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-EMBEDDED = "emend-embedded"  # the name of the shipped base in adapters
 _LOADING = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
 _BYTES_FULL = 16  # a weight in fp32, its gradient and two moments
 
@@ -167,7 +166,7 @@ def _trained(base: PreTrainedModel, recipe: Recipe, name: str) -> nn.Module:
         return base
     base.requires_grad_(requires_grad=False)
     if run.adapter:
-        return _with_adapter(base, _adapter_directory(run.adapter), name)
+        return _with_adapter(base, adapter_directory(run.adapter), name)
     return put_lora(base, recipe.lora, seed=run.seed, name=name)
 
 
@@ -185,17 +184,6 @@ def _memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _adapter_directory(adapter: str) -> Path:
-    if adapter != "embedded":
-        return Path(adapter).expanduser()
-    from repair.embedded.expander import embedded_adapter
-
-    shipped = embedded_adapter()
-    if shipped is None:
-        raise ModelError("this version of Emend ships no adapter: leave run.adapter empty")
-    return shipped
 
 
 def _with_adapter(base: PreTrainedModel, directory: Path, name: str) -> nn.Module:

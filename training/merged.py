@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -122,20 +121,31 @@ def _add(parameter: nn.Parameter, gradient: Tensor) -> None:
     parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
+def lora_of(adapter: Path, config: LoraConfig) -> LoraConfig:
+    """`config` with the rank, scale and targets of an adapter. Raises ModelError when it is none."""
+    try:
+        raw = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        targets = raw["target_modules"]
+        return replace(
+            config, rank=int(raw["r"]), alpha=int(raw["lora_alpha"]), rslora=bool(raw.get("use_rslora")),
+            dora=bool(raw.get("use_dora")), targets=tuple(targets) if isinstance(targets, list) else (),
+        )  # fmt: skip
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{adapter} is no LoRA adapter: {error}") from error
+
+
 def read_factors(adapter: Path, config: LoraConfig) -> tuple[dict[str, Tensor], LoraConfig]:
     """The factors of a plain LoRA directory, fp32, and `config` with its rank, scale and targets.
 
     Raises ModelError when it is none that `MergedEngine` can go on with.
     """
+    found = lora_of(adapter, config)
     try:
-        raw = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
         tensors = load_file(adapter / "adapter_model.safetensors")
-        rank, alpha, targets = int(raw["r"]), int(raw["lora_alpha"]), cast("list[str]", raw["target_modules"])
-    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"{adapter} is no LoRA adapter: {error}") from error
-    if raw.get("use_dora") or raw.get("rank_pattern") or not all(name.startswith(PREFIX) for name in tensors):
+    if found.dora or not all(name.startswith(PREFIX) for name in tensors):
         raise ModelError(f"{adapter} is more than plain LoRA: set run.engine=torch")
-    found = replace(config, rank=rank, alpha=alpha, targets=tuple(targets), rslora=bool(raw.get("use_rslora")))
     return {name.removeprefix(PREFIX): tensor.float() for name, tensor in tensors.items()}, found
 
 

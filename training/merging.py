@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from repair.embedded.expander import embedded_adapter, embedded_directory
 from repair.errors import InputError, ModelError
+from training.places import EMBEDDED, SHIPPED
 from training.staging import check_free, staged
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
-EMBEDDED = "emend-embedded"  # what adapters of the embedded base call it
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 SHARD_BYTES = 4 * 2**30
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -52,7 +52,7 @@ def base_directory(base: str | Path) -> Path:
 
 def adapter_directory(adapter: str | Path) -> Path:
     """The directory of an adapter; "embedded" is the shipped one. Raises InputError when a file is missing."""
-    found = embedded_adapter() if str(adapter) == "embedded" else Path(adapter)
+    found = embedded_adapter() if str(adapter) == SHIPPED else Path(adapter)
     if found is None:
         raise InputError("this version of Emend ships no adapter", field="adapter")
     for name in ("adapter_config.json", "adapter_model.safetensors"):

@@ -10,7 +10,8 @@ from pathlib import Path
 from repair.errors import ModelError
 from training.config import Recipe
 
-EMBEDDED = "embedded"
+EMBEDDED = "emend-embedded"  # what adapters of the embedded base call it, for its directory is in a cache
+SHIPPED = "embedded"  # what recipes and commands call the shipped adapter
 
 
 def base_directory(recipe: Recipe) -> str:
@@ -32,10 +33,13 @@ def base_directory(recipe: Recipe) -> str:
 
 def start_adapter(recipe: Recipe) -> Path | None:
     """The adapter that the run goes on from. Raises ModelError when there is none."""
-    if not recipe.run.adapter:
-        return None
-    if recipe.run.adapter != EMBEDDED:
-        return Path(recipe.run.adapter)
+    return adapter_directory(recipe.run.adapter) if recipe.run.adapter else None
+
+
+def adapter_directory(adapter: str) -> Path:
+    """The directory of an adapter, "embedded" is the shipped one. Raises ModelError when none is shipped."""
+    if adapter != SHIPPED:
+        return Path(adapter).expanduser()
     from repair.embedded.expander import embedded_adapter
 
     found = embedded_adapter()

@@ -21,8 +21,8 @@ from training.config import LoraConfig, ModelConfig, ObjectiveConfig, Recipe
 from training.flops import HubConfig
 from training.llamas import load_lean
 from training.loop import Engine
-from training.merged import MergedEngine, read_factors, write_adapter
-from training.places import base_directory, start_adapter
+from training.merged import MergedEngine, lora_of, read_factors, write_adapter
+from training.places import EMBEDDED, base_directory, start_adapter
 from training.world import World
 
 
@@ -56,13 +56,14 @@ class Tuned(Engine, Protocol):
 class LeanTuned:
     """LoRA on the lean Llama through the native engine."""
 
-    def __init__(self, directory: Path, lora: LoraConfig, seed: int, start: Path | None) -> None:
+    def __init__(self, recipe: Recipe, start: Path | None) -> None:
         from training.native import NativeEngine
 
+        directory, lora, seed = Path(base_directory(recipe)), recipe.lora, recipe.run.seed
         llama = load_lean(directory)
         factors, self._lora = read_factors(start, lora) if start else (None, lora)
         self._engine = MergedEngine(NativeEngine(llama), self._lora, seed, factors)
-        self._directory = directory
+        self._directory, self._name = directory, recipe.run.base or EMBEDDED
         self.config = llama.config
         self.vocabulary = llama.config.vocabulary
         self.device = torch.device("cpu")
@@ -92,7 +93,7 @@ class LeanTuned:
 
     def save(self, out: Path) -> None:
         """As `Tuned.save`."""
-        write_adapter(self.parameters, self._lora, str(self._directory), out)
+        write_adapter(self.parameters, self._lora, self._name, out)
 
     @contextmanager
     def asked(self) -> Generator[Model]:
@@ -139,7 +140,7 @@ def tuned_engine(recipe: Recipe, processes: World) -> tuple[Tuned, Recipe]:
         try:
             if lacks:
                 raise ModelError(f"the native engine cannot do {lacks}; set run.engine=torch")
-            native = LeanTuned(Path(base_directory(recipe)), recipe.lora, recipe.run.seed, start)
+            native = LeanTuned(recipe, start)
             return native, replace(recipe, lora=native.lora, run=replace(recipe.run, engine="native"))
         except ModelError:
             if wanted == "native":
@@ -147,6 +148,8 @@ def tuned_engine(recipe: Recipe, processes: World) -> tuple[Tuned, Recipe]:
     from training.loading import load_hub
 
     engine = load_hub(recipe)
+    if start:
+        recipe = replace(recipe, lora=lora_of(start, recipe.lora))
     if recipe.run.shard:
         processes.shard(engine.blocks, engine.parameters.values())
     return engine, replace(recipe, run=replace(recipe.run, engine="torch"))

@@ -206,10 +206,16 @@ def _data_used(trained: Trained) -> tuple[DataUsed, ...]:
     corpus = trained.sources.corpus
     if corpus is None:
         return ()
-    counts = corpus.counts
+    counts, alone = corpus.counts, len(corpus.origins) == 1
     return tuple(
-        DataUsed(one.name, one.sha256, one.records, _licences(Path(one.path)), counts.too_long)
-        for one in corpus.origins
+        DataUsed(
+            one.name,
+            one.sha256,
+            len(corpus) if alone else one.records,
+            _licences(Path(one.path)),
+            0 if number else counts.too_long,
+        )
+        for number, one in enumerate(corpus.origins)
     )
 
 

@@ -342,7 +342,7 @@ def train_tune(recipe: RunRecipe, overrides: RunOverrides = None, ray: Ray = "",
 @training.command("export")
 def train_export(
     source: Annotated[str, typer.Argument(metavar="DIR", help="An adapter, a run, a model, or `embedded`.")],
-    to: Annotated[str, typer.Option("--to", metavar="merged|gguf|pieces", help="Form to write.")],
+    to: Annotated[str, typer.Option("--to", metavar="merged|gguf|pieces|plain", help="Form to write.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Directory, or file for gguf.")],
     base: Annotated[str, typer.Option("--base", metavar="DIR|HUB_ID", help="Base, if not as the adapter says.")] = "",
     dtype: Annotated[str, typer.Option("--dtype", metavar="TYPE", help="Number type, as q8_0 for gguf.")] = "",

@@ -19,6 +19,7 @@ from training.config import Recipe
 from training.flops import Cost, flops_per_token, peak_flops, shape_of
 from training.loop import Surroundings, Trainer
 from training.material import Sources, material, prepare, sources, with_steps
+from training.remembered import remember
 from training.sampling import sampler
 from training.tuned import Tuned, tuned_engine
 from training.watch import Watch
@@ -44,6 +45,8 @@ def train_adapter(recipe: Recipe, watch: Watch | None = None, found: Sources | N
     prepare(recipe)
     processes = world()
     found = found or sources(recipe)
+    if processes.rank == 0:
+        remember(recipe)
     recipe = with_steps(recipe, found.examples, processes.size)
     engine, recipe = tuned_engine(recipe, processes)
     _vocabulary_check(found.examples, engine.vocabulary)

@@ -22,14 +22,21 @@ from torch import Tensor
 
 from repair.embedded.expander import INT8, MANIFEST, SCALE, dequantise, quantise
 from repair.errors import InputError, ModelError
+from training.checkpoint import latest, read_weights
 from training.config import ModelConfig
 from training.gguf_writer import GGUF_DTYPES, write_gguf
 from training.llamas import hub_config, read_llama
 from training.merging import DTYPES, adapter_directory, merge, recorded_base
+from training.remembered import remembered
 from training.staging import check_free, staged
 
 PIECE_BYTES = 15 * 2**20
-TARGETS: dict[str, tuple[str, ...]] = {"merged": DTYPES, "gguf": ("f16", *GGUF_DTYPES), "pieces": ("int8",)}
+TARGETS: dict[str, tuple[str, ...]] = {
+    "merged": DTYPES,
+    "gguf": ("f16", *GGUF_DTYPES),
+    "pieces": ("int8",),
+    "plain": ("float32",),
+}
 """What `--to` may say, and the `--dtype` of each, the default first."""
 
 
@@ -155,14 +162,18 @@ def export_model(
     """Write `source` as `to`, one of TARGETS, to `out`; what `emend train export` does.
 
     `source` is the directory of an adapter, of a run that left one, of a whole model, or "embedded" (the shipped
-    adapter). `base` overrides what the adapter says that it was trained on; "emend-embedded" is the embedded base.
-    Pieces of an adapter are the adapter alone in bf16, as it ships beside its base. Raises InputError, ModelError.
+    adapter); for "plain" it is the folder of a run of `emend train base`. `base` overrides what the adapter says that
+    it was trained on; "emend-embedded" is the embedded base. Pieces of an adapter are the adapter alone in bf16, as it
+    ships beside its base. Raises InputError, ModelError.
     """
     if to not in TARGETS:
         raise InputError(f"{to}: can be exported to {', '.join(TARGETS)}", field="to")
     dtype = dtype or TARGETS[to][0]
     if dtype not in TARGETS[to]:
         raise InputError(f"{dtype}: {to} is written as {', '.join(dict.fromkeys(TARGETS[to]))}", field="dtype")
+    if to == "plain":
+        _export_run(Path(source), out, force=force)
+        return Exported(out, dtype, sum(path.stat().st_size for path in out.iterdir()))
     directory, is_adapter = _source(source)
     check_free(out, force=force, keep=(directory,))  # before minutes of work
     if base and not is_adapter:
@@ -194,6 +205,20 @@ def _export_merged_gguf(base: str, adapter: Path, out: Path, *, dtype: str, forc
         merged = Path(between) / "model"
         merge(base, adapter, merged, "float32", force=force)
         write_gguf(merged, out, dtype, force=force)
+
+
+def _export_run(run: Path, out: Path, *, force: bool) -> None:
+    """The newest weights of a run of `emend train base` as a Hugging Face directory."""
+    checkpoint = latest(run)
+    if checkpoint is None:
+        raise InputError(f"{run} holds no run of `emend train base`: give its run.out", field="source")
+    recipe, tokenizer = remembered(run), run / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise InputError(
+            f"{tokenizer} is missing: copy the tokenizer there that the shards were made with", field="source"
+        )
+    with staged(out, force=force) as partial:
+        export_plain(read_weights(checkpoint), recipe.model, tokenizer, partial)
 
 
 def _export_pieces(directory: Path, out: Path, *, is_adapter: bool, force: bool) -> float | None:

@@ -6,6 +6,7 @@ Owns the composition: recipe -> shards, model, engine, loop. The command line ca
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +22,11 @@ from training.flops import Cost, flops_per_token, peak_flops, shape_of
 from training.loop import Engine, Surroundings, Trainer
 from training.material import Sources, material, prepare, with_steps
 from training.model import Llama
+from training.remembered import remember
 from training.watch import Observer, Watch, observers
 from training.world import world
+
+TOKENIZER = "tokenizer.json"
 
 
 def build_engine(recipe: Recipe) -> Engine:
@@ -42,6 +46,14 @@ def build_engine(recipe: Recipe) -> Engine:
     return TorchEngine(model.to(where), getattr(torch, recipe.run.dtype), compiled=recipe.run.compile)
 
 
+def _keep_tokenizer(recipe: Recipe) -> None:
+    """The tokenizer that the shards were made with, where `emend data build` left it beside them."""
+    beside = Path(recipe.data.shards[0]).with_name(TOKENIZER)
+    kept = recipe.run.out / TOKENIZER
+    if beside.is_file() and not kept.exists():
+        shutil.copyfile(beside, kept)
+
+
 def _vocabulary_check(examples: Examples, vocabulary: int) -> None:
     if examples.highest >= vocabulary:
         raise InputError(
@@ -57,6 +69,9 @@ def train_base(recipe: Recipe, watch: Watch | None = None) -> State:
     if not recipe.data.shards:
         raise InputError("data.shards: a base is made from token shards (`emend data build`)", field="data.shards")
     held = Shards(recipe.data.heldout, recipe.data, "data.heldout") if recipe.data.heldout else None
+    if processes.rank == 0:
+        remember(recipe)
+        _keep_tokenizer(recipe)
     found = Sources(Shards(recipe.data.shards, recipe.data), held)
     recipe = with_steps(recipe, found.examples, processes.size)
     _vocabulary_check(found.examples, recipe.model.vocabulary)

@@ -53,6 +53,9 @@ def minimised(recipe: Recipe) -> bool:
     return recipe.tune.goal == "loss"
 
 
+_REWEIGHED = ("data.row_length", "data.background", "data.heldout", "data.heldout_split", "data.dataset")
+
+
 def space_of(recipe: Recipe) -> dict[str, BaseDistribution]:
     """What may be tried, checked against the recipe: each end of a range and each choice must be possible in it.
 
@@ -65,6 +68,11 @@ def space_of(recipe: Recipe) -> dict[str, BaseDistribution]:
     for key, dimension in recipe.tune.space.items():
         if key.split(".")[0] in ("tune", "watch", "gate") or key == "run.out":
             raise InputError(f"tune.space: {key} does not change what a run learns", field="tune.space")
+        if recipe.tune.goal == "loss" and (key.startswith("objective.") or key in _REWEIGHED):
+            raise InputError(
+                f"tune.space: {key} changes what the held-out loss means; take tune.goal=exact@1, location@1 or fix@K",
+                field="tune.goal",
+            )
         for value in _ends(key, dimension, recipe):
             overridden(plain, {key: value})
         found[key] = _distribution(key, dimension)

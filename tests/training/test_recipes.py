@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,14 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM
 
+from repair.errors import InputError
 from serve.cli import app
 from tests.training.tiny import TINY, write_words
-from training.checkpoint import State, save
+from training.checkpoint import latest, read_weights
 from training.config import Dimension, Recipe, read_recipe
+from training.export import export_model
 from training.flops import shape_of
-from training.model import Llama
+from training.pretrain import train_base
 from training.recipe_text import render_recipe, toml
 from training.study import space_of
 
@@ -126,19 +127,24 @@ def test_a_command_of_the_guide_names_what_exists(line: str):
         read_recipe(ROOT / path, given)
 
 
-def test_the_python_of_the_guide_makes_a_base_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    code = re.search(r"```python\n(.*?)```", GUIDE, re.S)
-    assert code
-    torch.manual_seed(0)
-    network = Llama(TINY)
-    (tmp_path / "training" / "recipes").mkdir(parents=True)
-    (tmp_path / "out" / "corpus").mkdir(parents=True)
-    text = render_recipe(Recipe(model=TINY)) + '[run]\nout = "out/base-gpu-c"\n'
-    (tmp_path / "training" / "recipes" / "base-gpu-c.toml").write_text(text)
-    shutil.copy(write_words(tmp_path / "words.json"), tmp_path / "out" / "corpus" / "tokenizer.json")
-    save(tmp_path / "out" / "base-gpu-c", State(step=3), dict(network.named_parameters()), [])
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code[1], "docs/training.md", "exec"), {})
-    made = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "base-gpu", dtype=torch.float32)
+def test_a_base_of_ones_own_becomes_a_directory_that_loads(tmp_path: Path, tiny_recipe: Recipe):
+    write_words(tmp_path / "tokenizer.json")  # beside the shards, where a corpus build leaves it
+    train_base(tiny_recipe)
+    asked = re.search(r"emend train export (\S+) --to plain -o (\S+)", GUIDE)
+    assert asked
+    assert read_recipe(ROOT / "training/recipes/base-gpu-c.toml").run.out == Path(asked[1])
+    export_model(tiny_recipe.run.out, "plain", tmp_path / "base")
+    weights = read_weights(latest(tiny_recipe.run.out) or tmp_path)
+    made = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32)
     assert made.config.num_hidden_layers == TINY.layers
-    assert torch.equal(made.get_input_embeddings().weight, network.model.embed_tokens.weight)
+    assert torch.equal(made.get_input_embeddings().weight, weights["model.embed_tokens.weight"])
+    with pytest.raises(InputError, match="no run of"):
+        export_model(tmp_path / "base", "plain", tmp_path / "again")
+
+
+def test_a_run_is_not_gone_on_with_by_another_recipe(tiny_recipe: Recipe):
+    train_base(tiny_recipe)
+    longer = replace(tiny_recipe, run=replace(tiny_recipe.run, steps=14), optim=replace(tiny_recipe.optim, lr=1e-3))
+    assert train_base(longer).step == 14
+    with pytest.raises(InputError, match=r"holds a run with data\.rows = 4, not 2"):
+        train_base(replace(tiny_recipe, data=replace(tiny_recipe.data, rows=2)))

@@ -303,3 +303,10 @@ def test_ray_runs_the_same_search_with_pruning_and_failures(tmp_path):
 def test_ten_failures_of_any_kind_are_enough(tmp_path):
     with pytest.raises(ModelError, match="10 trials in a row failed"):
         tune(recipe_in(tmp_path, jobs=2), objectives.inventive)
+
+
+def test_losses_that_cannot_be_compared_are_not_searched_by(tmp_path):
+    space = {"objective.clean": Dimension(choices=(0.5, 1.0))}
+    recipe = recipe_in(tmp_path, space=space)
+    with pytest.raises(InputError, match=r"objective\.clean changes what the held-out loss means"):
+        tune(recipe, objectives.valley)

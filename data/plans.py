@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from data.recipe import Recipe
 from data.shards import digest
 from repair.errors import InputError
+from repair.mutate import BUG_CLASSES
 
 if TYPE_CHECKING:
     from typing import Any
@@ -142,6 +143,12 @@ class Clean:
     secrets: bool = True
     licences: bool = True
     duplicates: bool = True
+    classes: tuple[str, ...] = ()  # bug classes that are kept, beside code without a fault; none: all
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.classes) - set(BUG_CLASSES))
+        if unknown:
+            raise InputError(f"{unknown[0]!r} is no bug class: there are {', '.join(BUG_CLASSES)}", field="classes")
 
 
 @dataclass(frozen=True, slots=True)

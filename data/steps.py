@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from data import cosmetic
 from data.labelling import labelled
 from data.records import Origin, Record
+from data.shards import digest
 
 if TYPE_CHECKING:
     from data.decontaminate import Forbidden
@@ -72,6 +73,13 @@ def _not_cosmetic(record: Record) -> Outcome:
     return Rejection("", found) if found else record
 
 
+def _of_classes(wanted: frozenset[str], record: Record) -> Outcome:
+    if record.buggy == record.fixed or record.origin is Origin.SUITE:
+        return record
+    others = sorted(set(record.bug_classes) - wanted)
+    return Rejection("", f"bug class {others[0]}") if others else record
+
+
 def standard_steps(clean: Clean, forbidden: Forbidden, against: str) -> tuple[Step, ...]:
     """The steps that a recipe asks for. Decontamination (`against`: the digest of its lists) is always the last."""
     from data import checks, secrets
@@ -80,6 +88,7 @@ def standard_steps(clean: Clean, forbidden: Forbidden, against: str) -> tuple[St
         (clean.parse, Step("parse", checks.parsed)),
         (clean.cosmetic, Step("cosmetic", _not_cosmetic)),
         (clean.labels, Step("labels", _labelled)),
+        (bool(clean.classes), Step("classes", partial(_of_classes, frozenset(clean.classes)), digest(clean.classes))),
         (clean.secrets, Step("secrets", secrets.without_secrets, secrets.key())),
         (clean.licences, Step("licence", checks.licensed)),
         (True, Step("decontaminate", partial(checks.decontaminated, forbidden), against)),

@@ -56,6 +56,11 @@ def minimised(recipe: Recipe) -> bool:
 _REWEIGHED = ("data.row_length", "data.background", "data.heldout", "data.heldout_split", "data.dataset")
 
 
+def _reweighs(key: str) -> bool:
+    """Whether a setting changes what the held-out loss means."""
+    return key.startswith("objective.") or key in _REWEIGHED
+
+
 def space_of(recipe: Recipe) -> dict[str, BaseDistribution]:
     """What may be tried, checked against the recipe: each end of a range and each choice must be possible in it.
 
@@ -68,7 +73,7 @@ def space_of(recipe: Recipe) -> dict[str, BaseDistribution]:
     for key, dimension in recipe.tune.space.items():
         if key.split(".")[0] in ("tune", "watch", "gate") or key == "run.out":
             raise InputError(f"tune.space: {key} does not change what a run learns", field="tune.space")
-        if recipe.tune.goal == "loss" and (key.startswith("objective.") or key in _REWEIGHED):
+        if recipe.tune.goal == "loss" and _reweighs(key):
             raise InputError(
                 f"tune.space: {key} changes what the held-out loss means; take tune.goal=exact@1, location@1 or fix@K",
                 field="tune.goal",
@@ -171,7 +176,8 @@ def _write_ahead(path: Path) -> None:
 def _pruner(recipe: Recipe) -> BasePruner:
     from optuna import pruners
 
-    if not recipe.tune.prune:
+    # by losses that do not measure the same, the wrong trials would be ended
+    if not recipe.tune.prune or any(_reweighs(key) for key in recipe.tune.space):
         return pruners.NopPruner()
     # while the learning rate still rises, losses say little
     return pruners.MedianPruner(n_startup_trials=_BEFORE_PRUNING, n_warmup_steps=recipe.optim.warmup)

@@ -2,7 +2,7 @@
 
 Owns the passes through the model (one row of real tokens, states gathered where a label counts before the head), how
 objectives add up to gradients, and the saving of the result. Must not know recipes, optimizers or how a model is
-loaded. It has no hidden state: dropout is seeded by the batch, so a run that is resumed sees the same masks.
+loaded. It has no hidden state: dropout is seeded by the step and the batch, so that a resumed run sees the same masks.
 
 What is minimised, for a batch of weight W in a step of weight `denominator` (W / denominator is its share):
 
@@ -104,6 +104,7 @@ class HubEngine:
             getattr(base.config, "attention_dropout", 0.0)
         )
         self._packs, self._plain_head = probe(base)
+        self.model.train()  # transformers loads for inference, and peft's own modules say otherwise
         self._fill = fill if self._packs else 0
         if self._fill:
             self._decoder = cast("nn.Module", torch.compile(self._decoder))
@@ -247,14 +248,15 @@ class HubEngine:
 
     @contextmanager
     def _pass(self, batch: Batch, *, training: bool) -> Generator[None]:
-        """The mode of the model, and random numbers that follow from the batch alone."""
+        """The mode of the model, and random numbers that follow from the batch and from the seed of the step."""
         if self.model.training != training:
             self.model.train(training)
         if not (training and self._random):
             yield
             return
+        seed = torch.initial_seed() ^ zlib.crc32(batch.ids.tobytes())
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(zlib.crc32(batch.ids.tobytes()))
+            torch.manual_seed(seed)
             yield
 
     @torch.no_grad()

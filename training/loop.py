@@ -237,14 +237,17 @@ class Trainer:
                 profiler.step()
 
     def _evaluate(self) -> None:
+        """Measure and tell; of what has been trained, remember the best. The start is no result of training."""
         self._evaluated = self.state.step
         loss = evaluate(self.engine, self.material.heldout, self.around.world)
+        self._tell({"step": self.state.step, "heldout": loss})
+        if self.state.step == 0:
+            return
         better = loss < self.state.best
         waited = 0 if better else self.state.waited + 1
         self.state = replace(self.state, best=min(loss, self.state.best), waited=waited)
         if better and self.recipe.run.keep == "best":
             self._save(self.recipe.run.out / BEST)
-        self._tell({"step": self.state.step, "heldout": loss})
 
     def _keep_best(self) -> None:
         """The weights with the lowest held-out loss are the result, where the recipe says so."""

@@ -268,7 +268,7 @@ class Reporting:
         """Keep one record; the search may end the trial here."""
         self._lines.record(record)
         step, heldout = record.get("step"), record.get("heldout")
-        if isinstance(step, int) and isinstance(heldout, float):
+        if isinstance(step, int) and step > 0 and isinstance(heldout, float):  # all trials begin alike
             self._report(step, heldout)
 
     def close(self) -> None:

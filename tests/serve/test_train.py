@@ -308,4 +308,6 @@ def test_base_goes_on_where_it_ended(tmp_path: Path):
     assert losses(out) == losses(tmp_path / "whole")
     assert len(losses(out)) == 7
     assert "model.vocabulary" in refused("train", "base", recipe, "model.vocabulary=8", f"run.out={tmp_path / 'o'}")
-    assert "no shard matches none-*.npy" in refused("train", "base", recipe, "data.shards=none-*.npy")
+    assert "no shard matches none-*.npy" in refused(
+        "train", "base", recipe, "data.shards=none-*.npy", f"run.out={tmp_path / 'o'}"
+    )

@@ -232,7 +232,7 @@ def test_a_network_in_training_is_measured_as_served_and_left_as_it_was(compact:
 
 
 def test_the_lean_model_has_the_figures_of_its_export(compact: Path):
-    from training.adapter import load_lean
+    from training.llamas import load_lean
 
     lean = measure_network(load_lean(compact), compact, [FAULTY, CLEAN])
     hub = measure_model(Checkpoint(compact), [FAULTY, CLEAN])

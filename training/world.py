@@ -8,6 +8,7 @@ are small enough not to need it.)
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable
 from typing import Protocol
@@ -81,6 +82,7 @@ class Together:
                 f"the processes of the run cannot find each other ({error}): check accelerate's settings"
             ) from error
         self.rank, self.size = self._state.process_index, self._state.num_processes
+        atexit.register(self._state.destroy_process_group)  # else the last one to leave finds a broken connection
 
     def total(self, value: float) -> float:
         """As `World.total`; in fp64."""

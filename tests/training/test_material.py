@@ -31,30 +31,6 @@ def recipe(tmp_path: Path) -> Recipe:
     return read_recipe(write_recipe(tmp_path / "r.toml", base, few(tmp_path / "d.jsonl", heldout=3), tmp_path / "out"))
 
 
-class Long:
-    """An engine to which an example is as hard as it is long."""
-
-    extras: Mapping[str, float] = {}
-    parameters: Mapping[str, nn.Parameter] = {}
-
-    def gradients(self, batch: Batch, denominator: float) -> float:
-        return 0.0
-
-    def loss(self, batch: Batch) -> tuple[float, float]:
-        return 0.0, 1.0
-
-    def example_losses(self, batch: Batch) -> NDArray[np.float32]:
-        found = np.zeros((len(batch.ids), int(batch.segments.max())), np.float32)
-        for row, number in np.ndindex(*found.shape):
-            inside = batch.segments[row] == number + 1
-            found[row, number] = inside.sum() * (batch.weights[row] * inside).sum()
-        return found
-
-    def log_margins(self, batch: Batch) -> NDArray[np.float32]:
-        assert batch.preference is not None
-        return np.full(len(batch.preference.reference), 0.5, np.float32)
-
-
 class Deaf:
     """An engine that cannot tell examples apart."""
 
@@ -66,6 +42,21 @@ class Deaf:
 
     def loss(self, batch: Batch) -> tuple[float, float]:
         return 0.0, 1.0
+
+
+class Long(Deaf):
+    """An engine to which an example is as hard as it is long."""
+
+    def example_losses(self, batch: Batch) -> NDArray[np.float32]:
+        found = np.zeros((len(batch.ids), int(batch.segments.max())), np.float32)
+        for row, number in np.ndindex(*found.shape):
+            inside = batch.segments[row] == number + 1
+            found[row, number] = inside.sum() * (batch.weights[row] * inside).sum()
+        return found
+
+    def log_margins(self, batch: Batch) -> NDArray[np.float32]:
+        assert batch.preference is not None
+        return np.full(len(batch.preference.reference), 0.5, np.float32)
 
 
 def test_what_is_held_out_is_neither_limited_nor_shuffled(recipe: Recipe):

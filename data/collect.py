@@ -32,12 +32,7 @@ def _cleaned(
 
 def _summary(package: Package, tally: Tally, dropped: Sequence[Dropped], recipe: Recipe) -> dict[str, object]:
     return {
-        "name": package.name,
-        "version": package.version,
-        "licence": package.decision.licence,
-        "sha256": package.sha256,
-        "accepted": package.decision.accepted,
-        "reason": package.decision.reason,
+        **package.told,
         "held_out": package.name in recipe.held_out,
         "files": tally.files,
         "bytes": tally.size,

@@ -75,15 +75,7 @@ def _collected(make: Callable[..., Iterable[Outcome]], *arguments: Any, **named:
 
 
 def _lot_about(lot: Lot) -> About:
-    package = lot.package
-    return {
-        "name": package.name,
-        "version": package.version,
-        "licence": package.decision.licence,
-        "sha256": package.sha256,
-        "accepted": package.decision.accepted,
-        "reason": package.decision.reason,
-    }
+    return lot.package.told
 
 
 def _inject(source: plans.Inject, root: Path) -> Iterator[Work]:

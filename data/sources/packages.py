@@ -40,6 +40,18 @@ class Package:
     path: Path
     decision: Decision
 
+    @property
+    def told(self) -> dict[str, object]:
+        """What manifests say of it."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "licence": self.decision.licence,
+            "sha256": self.sha256,
+            "accepted": self.decision.accepted,
+            "reason": self.decision.reason,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:

@@ -257,7 +257,7 @@ def repaired(lab: Lab, runs: Sequence[str], programs: Path, limit: int) -> None:
 
 def _repaired(adapter: Path, programs: Path, limit: int) -> dict[str, Ratio]:
     """Programs are repaired with their tests; a program without a plausible candidate has rank CANDIDATES + 1."""
-    from eval.measure import Conditions
+    from eval.measurement import Conditions
     from eval.run import Setup, measure_all
     from eval.suites.rows import read_suite
 

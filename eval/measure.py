@@ -1,202 +1,238 @@
-"""Measure one case: check the case itself, repair it, judge the chosen patch by what the repair never saw.
+"""Measure one case: check the case itself, repair it, decide the patches by what the repair never saw.
 
-The repair reads `buggy_code`, `error` and `tests`; `held_out_tests` and `fixed_code` are read here only.
+The repair reads `buggy_code`, `error` and, where the conditions give them, `tests`; `held_out_tests` and
+`fixed_code` are read by the evaluator only.
 """
 
 from __future__ import annotations
 
 import resource
 import time
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
-from enum import StrEnum
 
-from eval.suites.rows import LANGUAGES, Case
-from repair.defects import Budget, Defect, RepairRequest
+from eval.correctness import Decision, Judge, patched_code, source_of, unfit
+from eval.faults import changed_lines, function_rank, line_rank, size_of_change
+from eval.listening import Heard
+from eval.measurement import GIVEN, Conditions, Measurement, NoFault, Status, Stop
+from eval.pool import holds_reference
+from eval.suites.rows import Case
+from repair.campaign import survey
+from repair.candidates import Candidate
+from repair.defects import Budget, Defect, Location, RepairRequest
 from repair.diffs import render_diff
-from repair.edits import Patch
+from repair.edits import patch_between
 from repair.errors import BoundaryError, NothingToRepair
 from repair.languages import tree_key
 from repair.model import Model
-from repair.oracles.programs import Programs
-from repair.oracles.scripts import ScriptOracle, run_script, warm_programs
+from repair.oracle import Oracle
+from repair.oracles.parses import ParsesOracle
+from repair.oracles.scripts import ScriptOracle, warm_programs
 from repair.pipeline import CandidateJudged, Finished, Options, SuspectsFound, repair
 from repair.sandbox import Sandbox
 from repair.search import SearchOptions
 from repair.sources import Source
 from repair.traces import parse_error
-from repair.verdicts import Cost, Suspect, Verdict
+from repair.verdicts import Cost, RepairResult, Suspect, Verdict
 
-CHECK_RUNS = 3
-
-
-class Status(StrEnum):
-    """What became of a case."""
-
-    REPAIRED = "repaired"  # a plausible patch was chosen
-    NONE_FOUND = "none-found"
-    LEFT_OUT = "left-out"  # the case failed its own check
-    UNSCORED = "unscored"  # sandbox, model or tests failed: says nothing about the repair
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """How every case is repaired; stated with each result."""
-
-    model: str = "none"
-    adapter: str = ""
-    order: str = "model"
-    seed: int = 0
-    candidates: int = 400
-    seconds: float = 60.0
-    tier: str = ""
-    location: str = "not given"
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """The result of one case. Ranks count judged candidates from 1, None where there was none.
-
-    `correct` is None where unknown: nothing was chosen to judge, or there are neither held-out tests nor a
-    reference that equals the patch. `fault_rank` is the rank of the first suspect on a line that the
-    reference changes, with no location given.
-    """
-
-    id: str
-    status: Status
-    reason: str = ""
-    correct: bool | None = None
-    first_plausible: int | None = None
-    first_correct: int | None = None
-    judged: int = 0
-    fault_rank: int | None = None
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0  # of this process and of the sandboxes that it closed
-    test_runs: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    diff: str = ""
-    language: str = ""
-    bug_type: str = ""
-
-    @property
-    def scored(self) -> bool:
-        """Whether it counts in a share."""
-        return self.status in (Status.REPAIRED, Status.NONE_FOUND)
+_SUSPECTS = 10  # lines kept
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a repair told, in its order."""
+    """What a repair told, in its order. `shown`: candidates to decide, with their rank."""
 
     suspects: tuple[Suspect, ...] = ()
-    plausible: list[tuple[int, Patch]] = field(default_factory=list[tuple[int, Patch]])
+    shown: list[tuple[int, Candidate]] = field(default_factory=list[tuple[int, Candidate]])
     judged: int = 0
-    chosen: Patch | None = None
+    verdicts: Counter[str] = field(default_factory=Counter[str])
+    chosen: Candidate | None = None
     cost: Cost = field(default_factory=Cost)
+    after_plausible: int = 0
 
 
-def measure(case: Case, model: Model | None, sandbox: Sandbox, conditions: Conditions) -> Measurement:
-    """Check, repair and judge one case. Never raises for what a case, a program or a boundary does."""
+def measure(
+    case: Case, model: Model | None, sandbox: Sandbox, conditions: Conditions, *, oracle: Oracle | None = None
+) -> Measurement:
+    """Check, repair and judge one case. Never raises for what a case, a program or a boundary does.
+
+    `oracle` takes the place of the tests' own inside of the repair; what it believes is decided again here.
+    """
+    heard = Heard(model) if model else None
     try:
         with warm_programs(sandbox, case.language) as programs:
             if reason := unfit(case, programs):
                 return _measurement(case, Status.LEFT_OUT, reason)
+            request, options = _request(case, conditions), _options(conditions)
             with _clock() as spent:
-                seen = _repaired(case, model, sandbox, conditions)
-            return _scored(case, seen, programs, spent)
+                seen = _repaired(request, heard, oracle or _oracle(case, conditions, sandbox), options)
+            found = _scored(case, seen, Judge(case, programs), conditions)
+        found = _with_model(case, found, heard, request, seen, options.search)
+        return replace(found, wall_seconds=round(spent.wall, 3), cpu_seconds=round(spent.cpu, 3))
     except (BoundaryError, NothingToRepair) as error:
         return _measurement(case, Status.UNSCORED, str(error))
 
 
 def _measurement(case: Case, status: Status, reason: str = "") -> Measurement:
-    return Measurement(case.id, status, reason, language=case.language, bug_type=case.bug_type or "")
+    reference: dict[str, object] = {}
+    if case.fixed_code is not None:
+        source = source_of(case, case.buggy_code)
+        patch = patch_between({source.path: source.text}, {source.path: case.fixed_code})
+        reference = {
+            "fault_lines": changed_lines(case.buggy_code, case.fixed_code),
+            "reference_lines": size_of_change(case.buggy_code, case.fixed_code),
+            "reference_diff": render_diff(patch, {source.path: source}),
+        }
+    found = Measurement(case.id, status, reason, language=case.language, bug_type=case.bug_type or "")
+    return replace(found, **reference)
 
 
-def unfit(case: Case, programs: Programs) -> str:
-    """Why the case measures nothing, "" when it is sound: three runs each, the reference passing, the fault failing."""
-    for _ in range(CHECK_RUNS):
-        if case.fixed_code is not None:
-            for tests, name in ((case.tests, "tests"), (case.held_out_tests, "held_out_tests")):
-                if tests is not None:
-                    seen = run_script(programs, case.language, case.fixed_code, tests)
-                    if not seen.passed:
-                        return f"the reference does not pass its {name}: {seen.reason}"
-        if run_script(programs, case.language, case.buggy_code, case.tests).passed:
-            return "the buggy code passes the tests"
-    return ""
+def _request(case: Case, conditions: Conditions) -> RepairRequest:
+    source = source_of(case, case.buggy_code)
+    location = None
+    if conditions.location == GIVEN and case.fixed_code is not None:
+        lines = changed_lines(case.buggy_code, case.fixed_code)
+        location = Location(source.path, lines[0], lines[-1]) if lines else None
+    defect = parse_error(case.error) if case.error else Defect()
+    return RepairRequest((source,), defect, Budget(conditions.candidates, conditions.seconds), location)
 
 
-def _source(case: Case, code: str) -> Source:
-    return Source(LANGUAGES[case.language], code, case.language)
+def _options(conditions: Conditions) -> Options:
+    search = SearchOptions(order=conditions.order, seed=conditions.seed)
+    return Options(search=search, extra=conditions.extra, undecided=conditions.candidates)
 
 
-def _repaired(case: Case, model: Model | None, sandbox: Sandbox, conditions: Conditions) -> _Seen:
-    source = _source(case, case.buggy_code)
-    request = RepairRequest(
-        (source,),
-        parse_error(case.error) if case.error else Defect(),
-        Budget(conditions.candidates, conditions.seconds),
-    )
-    options = Options(search=SearchOptions(order=conditions.order, seed=conditions.seed))
+def _oracle(case: Case, conditions: Conditions, sandbox: Sandbox) -> Oracle:
+    source = source_of(case, case.buggy_code)
+    return ScriptOracle(source, case.tests, sandbox) if conditions.tests == GIVEN else ParsesOracle((source,))
+
+
+def _repaired(request: RepairRequest, model: Model | None, oracle: Oracle, options: Options) -> _Seen:
     seen = _Seen()
-    for event in repair(request, model, ScriptOracle(source, case.tests, sandbox), options=options):
+    for event in repair(request, model, oracle, options=options):
         match event:
             case SuspectsFound(suspects=suspects):
                 seen.suspects = suspects
             case CandidateJudged(number=number, judgement=judgement):
                 seen.judged = number
+                seen.verdicts[judgement.verdict.value] += 1
+                seen.after_plausible += bool(seen.shown)
                 if judgement.verdict is Verdict.PLAUSIBLE:
-                    seen.plausible.append((number, judgement.candidate.patch))
+                    seen.shown.append((number, judgement.candidate))
             case Finished(result=result):
-                seen.chosen = result.chosen.candidate.patch if result.chosen else None
-                seen.cost = result.cost
+                _finish(seen, result)
     return seen
 
 
-def _scored(case: Case, seen: _Seen, programs: Programs, spent: _Spent) -> Measurement:
-    source = _source(case, case.buggy_code)
-    correct = {patch: is_correct(case, patch, programs) for _, patch in seen.plausible}
-    chosen = seen.chosen
-    return replace(
-        _measurement(case, Status.NONE_FOUND if chosen is None else Status.REPAIRED),
-        correct=False if chosen is None else correct.get(chosen),
-        first_plausible=seen.plausible[0][0] if seen.plausible else None,
-        first_correct=next((number for number, patch in seen.plausible if correct[patch]), None),
+def _finish(seen: _Seen, result: RepairResult) -> None:
+    """Without tests nothing is plausible yet: what would be shown, in its order, is decided by the evaluator."""
+    seen.cost = result.cost
+    seen.chosen = result.chosen.candidate if result.chosen else None
+    undecided = [j.candidate for j in result.judgements if j.verdict is Verdict.UNDECIDED]
+    if not seen.shown and undecided:
+        seen.shown = list(enumerate(undecided, 1))
+        seen.chosen = undecided[0]
+
+
+def _scored(case: Case, seen: _Seen, judge: Judge, conditions: Conditions) -> Measurement:
+    decided = [(rank, candidate, judge.decide(candidate.patch)) for rank, candidate in seen.shown]
+    own = next((d for _, candidate, d in decided if candidate == seen.chosen), None)
+    if own is None and seen.chosen is not None:
+        own = judge.decide(seen.chosen.patch)
+    plausible = [rank for rank, _, d in decided if d.plausible]
+    right = [rank for rank, _, d in decided if d.correct]
+    source = source_of(case, case.buggy_code)
+    lines = [s.line for s in seen.suspects]
+    faulty = _measurement(case, Status.NONE_FOUND).fault_lines
+    found = replace(
+        _measurement(case, *_status(own, conditions)),
+        correct=own.correct if own else False,
+        first_plausible=min(plausible, default=None),
+        first_correct=min(right, default=None),
+        plausible_count=len(plausible),
+        correct_count=len(right),
         judged=seen.judged,
-        fault_rank=fault_rank(case, seen.suspects),
-        wall_seconds=round(spent.wall, 3),
-        cpu_seconds=round(spent.cpu, 3),
+        verdicts=dict(sorted(seen.verdicts.items())),
+        stop=_stop(seen, conditions),
+        fault_rank=line_rank(lines, faulty),
+        function_rank=function_rank(source, lines, faulty),
+        confidence=seen.suspects[0].suspiciousness if seen.suspects else None,
+        suspects=tuple(lines[:_SUSPECTS]),
         test_runs=seen.cost.test_runs,
         prompt_tokens=seen.cost.prompt_tokens,
         completion_tokens=seen.cost.completion_tokens,
-        diff=render_diff(chosen, {source.path: source}) if chosen else "",
+    )
+    return _with_patch(case, found, seen.chosen, own)
+
+
+def _status(own: Decision | None, conditions: Conditions) -> tuple[Status, str]:
+    if own is not None and own.plausible:
+        return Status.REPAIRED, ""
+    if own is not None and conditions.tests == GIVEN:
+        return Status.UNSCORED, "the oracle called a patch plausible that fails the tests when they are run again"
+    return Status.NONE_FOUND, ""
+
+
+def _stop(seen: _Seen, conditions: Conditions) -> str:
+    if seen.judged >= conditions.candidates:
+        return Stop.CANDIDATES
+    if conditions.tests == GIVEN and seen.shown and seen.after_plausible >= conditions.extra:
+        return Stop.SETTLED
+    return Stop.SECONDS if seen.cost.seconds > conditions.seconds else Stop.EXHAUSTED
+
+
+def _with_patch(case: Case, found: Measurement, chosen: Candidate | None, own: Decision | None) -> Measurement:
+    """What the chosen patch is like."""
+    if chosen is None or own is None:
+        return found
+    source, code = source_of(case, case.buggy_code), patched_code(case, chosen.patch)
+    fixed = case.fixed_code
+    return replace(
+        found,
+        diff=render_diff(chosen.patch, {source.path: source}),
+        origin=chosen.origin,
+        patch_lines=size_of_change(case.buggy_code, code),
+        exact=None if fixed is None else code == fixed,
+        same_tree=None if fixed is None else tree_key(source.with_text(code)) == tree_key(source.with_text(fixed)),
+        decided_by=own.by,
+        witness=own.witness,
     )
 
 
-def is_correct(case: Case, patch: Patch, programs: Programs) -> bool | None:
-    """Whether a plausible patch is right: held-out tests decide, without them the reference's syntax tree."""
-    source = _source(case, case.buggy_code)
-    patched = source.with_text(patch.apply({source.path: source.text})[source.path])
-    if case.held_out_tests is not None:
-        return run_script(programs, case.language, patched.text, case.held_out_tests).passed
-    if case.fixed_code is not None and tree_key(patched) == tree_key(_source(case, case.fixed_code)):
-        return True
-    return None
+def _with_model(
+    case: Case, found: Measurement, model: Heard | None, request: RepairRequest, seen: _Seen, search: SearchOptions
+) -> Measurement:
+    """What the model says beside: its unreadable answers, "no fault", whether the reference was within reach."""
+    if model is not None:
+        found = replace(found, proposed=model.proposed, unreadable=model.unreadable, no_fault=_no_fault(case, model))
+    if found.correct is not True and seen.suspects:
+        found = replace(found, in_pool=holds_reference(case, request, seen.suspects, model, search))
+    return found
 
 
-def fault_rank(case: Case, suspects: tuple[Suspect, ...]) -> int | None:
-    """Rank of the first suspect that lies on a line which the reference changes (or inserts before)."""
+def _no_fault(case: Case, model: Model) -> NoFault | None:
+    """What the model says of the faulty code and of the reference, with no evidence at all."""
     if case.fixed_code is None:
         return None
-    before, after = case.buggy_code.split("\n"), case.fixed_code.split("\n")
-    changed: set[int] = set()
-    for tag, start, end, _, _ in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if tag != "equal":
-            changed.update(range(start + 1, max(end, start + 1) + 1))
-    return next((rank for rank, s in enumerate(suspects, 1) if s.line in changed), None)
+    asked = [_asked(source_of(case, code), model) for code in (case.buggy_code, case.fixed_code)]
+    if asked[0] is None or asked[1] is None:
+        return None
+    (faulty, faulty_ok), (clean, clean_ok) = asked[0], asked[1]
+    return NoFault(faulty, clean, faulty_ok, clean_ok)
+
+
+def _asked(source: Source, model: Model) -> tuple[float, bool] | None:
+    """P(no fault), and whether it is likelier than any line; None where the model gives none.
+
+    All evidence is left out, so that the suspects are the model's belief alone, up to their common factor.
+    """
+    place, no_fault = survey(RepairRequest((source,)), model, None)
+    if no_fault is None:
+        return None
+    top = max((s.suspiciousness for s in place.suspects), default=0.0) * (1 - no_fault)
+    return no_fault, no_fault > top
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from eval.measure import Conditions, Measurement, Status
+from eval.measurement import Conditions, Measurement, NoFault, Status
 from repair.errors import InputError
 
 _FIELDS = {f.name for f in fields(Measurement)}
@@ -54,7 +54,7 @@ def read_results(path: Path | None, conditions: Conditions) -> dict[tuple[str, s
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            suite, measured = row["suite"], _measurement(row)
+            suite, measured = row["suite"], parse_measurement(row)
             stated = row["conditions"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
@@ -72,9 +72,17 @@ def read_results(path: Path | None, conditions: Conditions) -> dict[tuple[str, s
     return found
 
 
-def _measurement(row: dict[str, Any]) -> Measurement:
+def parse_measurement(row: dict[str, Any]) -> Measurement:
+    """A row of a results file as a value; fields that later versions added have their defaults.
+
+    Raises KeyError, ValueError, TypeError for what is no row.
+    """
     kept: dict[str, Any] = {name: value for name, value in row.items() if name in _FIELDS}
     kept["status"] = Status(row["status"])
+    for name in ("suspects", "fault_lines"):
+        kept[name] = tuple(kept.get(name, ()))
+    if kept.get("no_fault") is not None:
+        kept["no_fault"] = NoFault(**kept["no_fault"])
     return Measurement(**kept)
 
 

@@ -9,7 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 
-from eval.measure import Conditions, Measurement, measure
+from eval.measure import measure
+from eval.measurement import Conditions, Measurement
 from eval.suites.rows import Case
 from repair.model import Model
 from repair.sandbox import Sandbox

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from eval.measure import Conditions, Measurement, Status
+from eval.measurement import Conditions, Measurement, Status
 from eval.stats import Share, quantile
 
 WITHIN = (1, 10, 50, 100)

@@ -129,10 +129,10 @@ def _proposals(place: Field, model: Model, options: SearchOptions) -> Iterator[_
             yield from _read(place.sources[view.path], view, completion)
 
 
-def gather(place: Field, model: Model, options: SearchOptions) -> tuple[list[_Change], list[_Change]]:
+def gather(place: Field, model: Model | None, options: SearchOptions) -> tuple[list[_Change], list[_Change]]:
     """All mutations of the lines that would be opened, and the model's proposals, before anything has a score."""
     ranked = _Lines(place.suspects).ranked[: options.lines]
-    return list(_mutations(place, ranked)), list(_proposals(place, model, options))
+    return list(_mutations(place, ranked)), list(_proposals(place, model, options)) if model else []
 
 
 def _read(source: Source, view: View, completion: Completion) -> Iterator[_Change]:

@@ -12,7 +12,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from rich.table import Table
 from rich.text import Text
 
-from eval.measure import Conditions, Measurement, Status
+from eval.measurement import Conditions, Measurement, Status
 from eval.results import open_results, read_results
 from eval.run import Setup, measure_all
 from eval.suites.rows import Suite, read_suite

@@ -143,7 +143,7 @@ def fixer(config: GateConfig) -> Fixer | None:
     """Repairs the first tasks of the gate's suite and runs their tests; None where there is no suite."""
     if not config.suite:
         return None
-    from eval.measure import Conditions
+    from eval.measurement import Conditions
     from eval.run import Setup, measure_all
     from eval.suites.rows import read_suite
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.measure import Conditions, Status, measure
+from eval.measure import measure
+from eval.measurement import Conditions, Status
 from eval.suites.rows import Case
 from repair.sandbox import Tier
 from repair.sandboxes.select import find_sandbox

@@ -2,14 +2,11 @@ import json
 
 import pytest
 
-from eval.measure import Conditions, Measurement, Status, fault_rank
+from eval.measurement import Conditions, Measurement, Status
 from eval.results import open_results, read_results
 from eval.stats import Share
-from eval.suites.rows import Case
 from eval.summary import summarize, summary_json, summary_lines
-from repair.edits import Span
 from repair.errors import InputError
-from repair.verdicts import Suspect
 
 CONDITIONS = Conditions(candidates=50, tier="A")
 ROWS = (
@@ -101,16 +98,3 @@ def test_another_file_is_not_taken_for_results(tmp_path):
     path.write_text("hello\n")
     with pytest.raises(InputError, match="line 1"):
         read_results(path, CONDITIONS)
-
-
-def test_rank_of_the_fault():
-    case = Case("a", "python", "a\nb\nc\n", "pass", fixed_code="a\nB\nc\n")
-    suspects = tuple(Suspect("solution.py", Span(0, 1), line, 0.1) for line in (3, 2, 1))
-    assert fault_rank(case, suspects) == 2
-    assert fault_rank(case, suspects[:1]) is None
-    assert fault_rank(Case("a", "python", "a\n", "pass"), suspects) is None
-
-
-def test_missing_line_is_found_where_it_goes():
-    case = Case("a", "python", "a\nc\n", "pass", fixed_code="a\nb\nc\n")
-    assert fault_rank(case, (Suspect("solution.py", Span(0, 1), 2, 0.1),)) == 1

@@ -13,7 +13,8 @@ from eval.suites.rows import LANGUAGES, Case
 from repair.edits import Patch
 from repair.languages import tree_key
 from repair.oracles.programs import Programs
-from repair.oracles.scripts import run_script
+from repair.oracles.scripts import SCRIPT_LIMITS, run_script
+from repair.sandbox import Limits
 from repair.sources import Source
 
 CHECK_RUNS = 3
@@ -40,17 +41,17 @@ def patched_code(case: Case, patch: Patch) -> str:
     return patch.apply({source.path: source.text})[source.path]
 
 
-def unfit(case: Case, programs: Programs) -> str:
+def unfit(case: Case, programs: Programs, limits: Limits = SCRIPT_LIMITS) -> str:
     """Why the case measures nothing, "" when it is sound: three runs each, the reference passing, the fault failing."""
     for run in range(CHECK_RUNS):
         flaky = " in some runs only" if run else ""  # an earlier run ended as it should
         if case.fixed_code is not None:
             for tests, name in ((case.tests, "tests"), (case.held_out_tests, "held_out_tests")):
                 if tests is not None:
-                    seen = run_script(programs, case.language, case.fixed_code, tests)
+                    seen = run_script(programs, case.language, case.fixed_code, tests, limits)
                     if not seen.passed:
                         return f"the reference does not pass its {name}{flaky}: {seen.reason}"
-        if run_script(programs, case.language, case.buggy_code, case.tests).passed:
+        if run_script(programs, case.language, case.buggy_code, case.tests, limits).passed:
             return f"the buggy code passes the tests{flaky}"
     return ""
 
@@ -61,6 +62,7 @@ class Judge:
 
     case: Case
     programs: Programs
+    limits: Limits = SCRIPT_LIMITS
     _known: dict[str, Decision] = field(default_factory=dict[str, Decision])
 
     def decide(self, patch: Patch) -> Decision:
@@ -73,10 +75,10 @@ class Judge:
 
     def _decide(self, code: str) -> Decision:
         case = self.case
-        if not run_script(self.programs, case.language, code, case.tests).passed:
+        if not run_script(self.programs, case.language, code, case.tests, self.limits).passed:
             return Decision(False, False)
         if case.held_out_tests is not None:
-            passed = run_script(self.programs, case.language, code, case.held_out_tests).passed
+            passed = run_script(self.programs, case.language, code, case.held_out_tests, self.limits).passed
             return Decision(True, passed, Decided.HELD_OUT)
         if case.fixed_code is None:
             return Decision(True)

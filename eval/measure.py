@@ -85,7 +85,9 @@ def _measurement(case: Case, status: Status, reason: str = "") -> Measurement:
             "reference_lines": size_of_change(case.buggy_code, case.fixed_code),
             "reference_diff": render_diff(patch, {source.path: source}),
         }
-    found = Measurement(case.id, status, reason, language=case.language, bug_type=case.bug_type or "")
+    found = Measurement(
+        case.id, status, reason, language=case.language, bug_type=case.bug_type or "", digest=case.digest
+    )
     return replace(found, **reference)
 
 

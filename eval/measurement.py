@@ -13,6 +13,7 @@ from enum import StrEnum
 from repair.errors import InputError
 
 GIVEN, NOT_GIVEN = "given", "not given"
+EXTRA = 24  # candidates judged after a plausible one, as `emend fix` does
 
 
 class Status(StrEnum):
@@ -61,7 +62,7 @@ class Conditions:
     tier: str = ""
     location: str = NOT_GIVEN
     tests: str = GIVEN
-    extra: int = 24
+    extra: int = EXTRA
 
     def __post_init__(self) -> None:
         for name in ("location", "tests"):

@@ -1,75 +1,111 @@
-"""Results on disk: one JSON line a case, appended as it comes, read again to go on where a run ended."""
+"""Results on disk: one JSON line a case, appended as it comes, read again to go on where a run ended.
+
+A row is known by the content of its case: a suite that changed since has its changed rows measured anew, and what
+could not be scored (a boundary failed) is tried again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import asdict, fields
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
 from eval.measurement import Conditions, Measurement, NoFault, Status
-from repair.errors import InputError
+from repair.errors import BoundaryError, InputError
 
 _FIELDS = {f.name for f in fields(Measurement)}
+_FREE = frozenset({"tier"})  # may differ from start to start of one machine (a busy one can fail a canary)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row: a measurement, its suite and the conditions that it was made under."""
+
+    suite: str
+    measurement: Measurement
+    conditions: Conditions
 
 
 class ResultsFile:
     """A results file. One object writes at a time."""
 
-    def __init__(self, stream: TextIO | None, conditions: Conditions) -> None:
-        self._stream = stream
-        self._conditions = conditions
+    def __init__(self, stream: TextIO | None, conditions: Conditions, path: Path | None = None) -> None:
+        self._stream, self._conditions, self._path = stream, conditions, path
 
     def add(self, suite: str, measurement: Measurement) -> None:
-        """Append a result and flush it."""
-        if self._stream is not None:
-            row = {"suite": suite, **asdict(measurement), "conditions": asdict(self._conditions)}
+        """Append a result and flush it. Raises BoundaryError when the disk is full."""
+        if self._stream is None:
+            return
+        row = {"suite": suite, **asdict(measurement), "conditions": asdict(self._conditions)}
+        try:
             self._stream.write(json.dumps(row, ensure_ascii=True) + "\n")
             self._stream.flush()
+        except OSError as error:
+            raise BoundaryError(
+                f"cannot write {self._path} ({error.strerror}): make room, then the same command goes on; finished "
+                "rows are kept"
+            ) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_results(path: Path | None, conditions: Conditions) -> Generator[ResultsFile]:
-    """The file to append to; without a path results are only counted."""
+    """The file to append to; without a path results are only counted. Raises InputError: it cannot be written."""
     if path is None:
         yield ResultsFile(None, conditions)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _drop_torn_line(path)
-    with path.open("a", encoding="utf-8") as stream:
-        yield ResultsFile(stream, conditions)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_torn_line(path)
+        stream = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})", field="output") from error
+    try:
+        yield ResultsFile(stream, conditions, path)
+    finally:
+        with contextlib.suppress(OSError):  # what a full disk left in the buffer is told of already, and measured again
+            stream.close()
 
 
 def read_results(path: Path | None, conditions: Conditions) -> dict[tuple[str, str], Measurement]:
-    """Results that are there already, by suite and id. A torn last line (a killed run) does not count.
+    """Scored results that are there already, by suite and the case's digest.
 
     Raises InputError when a row is unreadable or was measured under other conditions.
     """
-    if path is None or not path.exists():
-        return {}
     found: dict[tuple[str, str], Measurement] = {}
-    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    now = asdict(conditions)
+    for result in read_rows(path) if path is not None and path.exists() else ():
+        then = asdict(result.conditions)
+        other = next((k for k in now if k not in _FREE and then[k] != now[k]), None)
+        if other is not None:
+            raise InputError(
+                f"{path}: was measured with {other} {then[other]!r}, now it is {now[other]!r}; name another file",
+                field="output",
+            )
+        measured = result.measurement
+        if measured.status is not Status.UNSCORED:
+            found[result.suite, measured.digest] = measured
+    return found
+
+
+def read_rows(path: Path) -> Iterator[Result]:
+    """All rows of a results file. A torn last line (a killed run) does not count. Raises InputError with the line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})", field="results") from error
+    *lines, _ = text.split("\n")
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            suite, measured = row["suite"], parse_measurement(row)
-            stated = row["conditions"]
+            yield Result(row["suite"], parse_measurement(row), Conditions(**row["conditions"]))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path}: line {number} is no result of `emend eval run` ({error})", field="output"
+                f"{path}: line {number} is no result of `emend eval run` ({type(error).__name__}: {error})",
+                field="results",
             ) from error
-        now = asdict(conditions)
-        # the tier may differ from start to start of one machine (a busy one can fail a canary); each row states its own
-        other = next((k for k in now if k != "tier" and stated.get(k) != now[k]), None)
-        if other is not None:
-            raise InputError(
-                f"{path}: was measured with {other} {stated.get(other)!r}, now it is {now[other]!r}; name another file",
-                field="output",
-            )
-        found[suite, measured.id] = measured
-    return found
 
 
 def parse_measurement(row: dict[str, Any]) -> Measurement:

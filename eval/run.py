@@ -1,19 +1,22 @@
-"""Run suites: one case after another, or in several processes that load the model once each."""
+"""Run suites: here, in processes that load the model once each, or on a Ray cluster; the results in order."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
+from data.executors import executor
+from eval.correctness import unfit
 from eval.measure import measure
 from eval.measurement import Conditions, Measurement
 from eval.suites.rows import Case
+from repair.errors import BoundaryError
 from repair.model import Model
-from repair.sandbox import Sandbox
+from repair.oracles.scripts import warm_programs
+from repair.sandbox import Sandbox, Tier
+from repair.sandboxes.select import find_sandbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +28,50 @@ class Setup:
     adapter: str | None = None
     sandbox_minimum: str = "B"
     unsafe_no_sandbox: bool = False
+    threads: int | None = None  # of the model in each process; None: as many as torch takes
 
 
 @cache
-def instruments(setup: Setup) -> tuple[Model | None, Sandbox]:
-    """The model and the sandbox, made once a process. Raises ModelError, SandboxError."""
-    from repair.models.select import load_model
-    from repair.sandbox import Tier
-    from repair.sandboxes.select import find_sandbox
+def sandbox_of(setup: Setup) -> Sandbox:
+    """The sandbox, looked for once a process. Raises SandboxError below the minimum."""
+    return find_sandbox(Tier(setup.sandbox_minimum), unsafe=setup.unsafe_no_sandbox)
 
-    sandbox = find_sandbox(Tier(setup.sandbox_minimum), unsafe=setup.unsafe_no_sandbox)
-    return load_model(setup.model, adapter=setup.adapter), sandbox
+
+@cache
+def model_of(setup: Setup) -> Model | None:
+    """The model, loaded once a process. Raises ModelError."""
+    from repair.models.select import load_model
+
+    return load_model(setup.model, adapter=setup.adapter, threads=setup.threads)
 
 
 def measure_one(setup: Setup, case: Case) -> Measurement:
     """Measure a case in whatever process this is."""
-    model, sandbox = instruments(setup)
-    return measure(case, model, sandbox, setup.conditions)
+    return measure(case, model_of(setup), sandbox_of(setup), setup.conditions)
 
 
-def measure_all(setup: Setup, cases: Iterable[Case], *, jobs: int) -> Iterator[Measurement]:
-    """Measurements as they come; in the order of the cases when `jobs` is 1."""
-    if jobs == 1:
-        yield from (measure_one(setup, case) for case in cases)
-        return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a worker imports it
-    context = multiprocessing.get_context("spawn")  # a forked torch hangs
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        futures = [pool.submit(measure_one, setup, case) for case in cases]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+def measure_all(setup: Setup, cases: Iterable[Case], *, jobs: int = 1, ray: str = "") -> Iterator[Measurement]:
+    """Measurements in the order of the cases, each as it is ready. Raises BoundaryError for a worker lost twice.
+
+    Several processes share the cores: each model takes its part of them.
+    """
+    if jobs > 1 and not ray:
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a worker imports it
+    with executor(jobs, ray) as workers:
+        yield from workers.map(partial(measure_one, setup), cases)
+
+
+def check_one(setup: Setup, case: Case) -> str:
+    """Why the case measures nothing, "" when it is sound; what its language lacks here is a reason, too."""
+    try:
+        with warm_programs(sandbox_of(setup), case.language) as programs:
+            return unfit(case, programs)
+    except BoundaryError as error:
+        return str(error)
+
+
+def check_all(setup: Setup, cases: Iterable[Case], *, jobs: int = 1) -> Iterator[str]:
+    """The self-check of each case in order, without any model."""
+    with executor(jobs) as workers:
+        yield from workers.map(partial(check_one, setup), cases)

@@ -209,19 +209,39 @@ def serve(
     raise typer.Exit(command.run(settings))
 
 
+Suites = Annotated[
+    list[Path], typer.Argument(metavar="SUITE...", help="JSON lines files of cases, or folders of a known layout.")
+]
+EvalJobs = Annotated[int, typer.Option("--jobs", min=1, help="Cases worked on at the same time.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only so many cases of each suite.")]
+
+
 @evaluation.command("run")
 def eval_run(
-    suites: Annotated[list[Path], typer.Argument(metavar="SUITE...", help="JSON lines files of cases.")],
+    suites: Suites,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="OUT.jsonl", help="Results; ids found there are skipped.")
+        Path | None, typer.Option("-o", "--output", metavar="OUT.jsonl", help="Results; cases found there are skipped.")
     ] = None,
     order: Annotated[
         Order, typer.Option("--order", help="Order of the candidates before they are judged.")
     ] = Order.MODEL,
-    candidates: Candidates = 400,
+    candidates: Annotated[
+        int | None,
+        typer.Option("--candidates", min=1, metavar="N", help="Candidates to judge at most; 400, without tests 10."),
+    ] = None,
     seconds: Seconds = 60.0,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cases repaired at the same time.")] = 1,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many cases of each suite.")] = None,
+    without_tests: Annotated[
+        bool, typer.Option("--without-tests", help="The repair sees the error only; patches are judged afterwards.")
+    ] = False,
+    with_location: Annotated[
+        bool, typer.Option("--with-location", help="Tell the repair which lines the reference changes.")
+    ] = False,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Judge all candidates, also after a plausible one.")
+    ] = False,
+    jobs: EvalJobs = 1,
+    ray: Ray = "",
+    limit: Limit = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the random order and of sampling.")] = 0,
     model: ModelSpec = None,
     adapter: Adapter = None,
@@ -232,25 +252,41 @@ def eval_run(
     """Repair every case of the suites and count plausible and correct patches."""
     from serve.commands import evaluate as command
 
-    raise typer.Exit(
-        command.run(
-            tuple(suites),
-            command.Settings(
-                order=order.value,
-                candidates=candidates,
-                seconds=seconds,
-                jobs=jobs,
-                limit=limit,
-                seed=seed,
-                model=model,
-                adapter=adapter,
-                sandbox_minimum=sandbox_minimum.value,
-                unsafe_no_sandbox=unsafe_no_sandbox,
-            ),
-            output=output,
-            as_json=as_json,
-        )
+    settings = command.Settings(
+        order=order.value,
+        candidates=candidates,
+        seconds=seconds,
+        jobs=jobs,
+        ray=ray,
+        limit=limit,
+        seed=seed,
+        model=model,
+        adapter=adapter,
+        tests=not without_tests,
+        location=with_location,
+        exhaustive=exhaustive,
+        sandbox_minimum=sandbox_minimum.value,
+        unsafe_no_sandbox=unsafe_no_sandbox,
     )
+    raise typer.Exit(command.run(tuple(suites), settings, output=output, as_json=as_json))
+
+
+@evaluation.command("check")
+def eval_check(
+    suites: Suites,
+    jobs: EvalJobs = 1,
+    limit: Limit = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: SummaryJson = False,
+) -> None:
+    """Say which cases measure something: the reference passes, the buggy code fails, three times each."""
+    from serve.commands import evaluate as command
+
+    settings = command.Settings(
+        jobs=jobs, limit=limit, sandbox_minimum=sandbox_minimum.value, unsafe_no_sandbox=unsafe_no_sandbox
+    )
+    raise typer.Exit(command.check(tuple(suites), settings, as_json=as_json))
 
 
 _COLLECTING = {

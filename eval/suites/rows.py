@@ -31,6 +31,12 @@ class Case:
     source: str | None = None
     license: str | None = None
 
+    @property
+    def digest(self) -> str:
+        """The first 16 hex digits of a SHA-256 over all fields: what a result is known by."""
+        parts = [str(getattr(self, f.name) or "") for f in fields(self)]
+        return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
 
 @dataclass(frozen=True, slots=True)
 class Suite:

@@ -1,10 +1,11 @@
-"""`emend eval run`: repair every case of the suites, show and store what came of it."""
+"""`emend eval run` and `emend eval check`: repair every case of the suites, show and store what came of it."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,43 +13,54 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from rich.table import Table
 from rich.text import Text
 
-from eval.measurement import Conditions, Measurement, Status
+from eval.measurement import EXTRA, GIVEN, NOT_GIVEN, Conditions, Measurement, Status
 from eval.results import open_results, read_results
-from eval.run import Setup, measure_all
+from eval.run import Setup, check_all, measure_all
 from eval.suites.rows import Suite, read_suite
 from eval.summary import Summary, summarize, summary_json, summary_lines
+from eval.weights import weights_digest
 from repair.errors import InputError
 from serve.oracles import Judging
 from serve.printing import stderr, stdout
 
+SHOWN = 10  # patches that are decided afterwards where the repair has no tests: as many as a user is shown
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TextColumn("{task.fields[told]}"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Options of the command, as they were typed."""
+    """Options of the command, as they were typed. `candidates` None: as many as the setting is wont to have."""
 
-    order: str
-    candidates: int
-    seconds: float
-    jobs: int
-    limit: int | None
-    seed: int
-    model: str | None
-    adapter: Path | None
-    sandbox_minimum: str
-    unsafe_no_sandbox: bool
+    order: str = "model"
+    candidates: int | None = None
+    seconds: float = 60.0
+    jobs: int = 1
+    ray: str = ""
+    limit: int | None = None
+    seed: int = 0
+    model: str | None = None
+    adapter: Path | None = None
+    tests: bool = True
+    location: bool = False
+    exhaustive: bool = False
+    sandbox_minimum: str = "B"
+    unsafe_no_sandbox: bool = False
 
 
 def run(paths: Sequence[Path], settings: Settings, *, output: Path | None, as_json: bool) -> int:
     """Exit code 0 when all suites were measured, whatever came of them."""
-    suites = [read_suite(path) for path in paths]
-    if len({suite.name for suite in suites}) != len(suites):
-        raise InputError("two suites have the same file name; results could not be told apart", field="suite")
-    conditions = _conditions(settings)
-    known = read_results(output, conditions)
+    suites = _suites(paths)
+    setup = setup_of(settings)
+    known = read_results(output, setup.conditions)
     summaries: list[Summary] = []
     for suite in suites:
-        measured = _measured(suite, settings, conditions, known, output)
-        summaries.append(summarize(suite.name, suite.sha256, conditions, measured))
+        measured = _measured(suite, settings, setup, known, output)
+        summaries.append(summarize(suite.name, suite.sha256, setup.conditions, measured))
         if not as_json:
             _print(summaries[-1])
     if as_json:
@@ -60,52 +72,92 @@ def run(paths: Sequence[Path], settings: Settings, *, output: Path | None, as_js
     return 0
 
 
-def _conditions(settings: Settings) -> Conditions:
+def check(paths: Sequence[Path], settings: Settings, *, as_json: bool) -> int:
+    """The self-check alone; exit code 0 when every case is sound, 1 when some are not."""
+    told: list[dict[str, str]] = []
+    total = 0
+    for suite in _suites(paths):
+        cases = suite.cases[: settings.limit]
+        total += len(cases)
+        with Progress(*_COLUMNS, console=stderr()) as progress:
+            task = progress.add_task(suite.name, total=len(cases), told="")
+            for case, reason in zip(cases, check_all(setup_of(settings), cases, jobs=settings.jobs), strict=True):
+                if reason:
+                    told.append({"suite": suite.name, "id": case.id, "reason": reason})
+                progress.update(task, advance=1, told=f"left out {len(told)}")
+    if as_json:
+        sys.stdout.write(json.dumps({"cases": total, "left_out": told}, indent=2) + "\n")
+    else:
+        stdout().print(f"{total - len(told)} of {total} cases are sound")
+        for row in told:
+            stdout().print(Text("left out: {suite}: {id}: {reason}".format(**row)), soft_wrap=True)
+    return 1 if told else 0
+
+
+def _suites(paths: Sequence[Path]) -> list[Suite]:
+    suites = [read_suite(path) for path in paths]
+    if len({suite.name for suite in suites}) != len(suites):
+        raise InputError("two suites have the same file name; results could not be told apart", field="suite")
+    return suites
+
+
+def setup_of(settings: Settings) -> Setup:
+    """What each process needs. Raises SandboxError where tests cannot be run here, InputError for odd settings."""
     tier = Judging(settings.sandbox_minimum, settings.unsafe_no_sandbox).sandbox().tier
-    return Conditions(
+    adapter = str(settings.adapter) if settings.adapter else None
+    candidates = settings.candidates or (400 if settings.tests else SHOWN)
+    conditions = Conditions(
         model=settings.model or "embedded",
-        adapter=str(settings.adapter or ""),
+        adapter=adapter or "",
+        weights=weights_digest(settings.model, adapter),
         order=settings.order,
         seed=settings.seed,
-        candidates=settings.candidates,
+        candidates=candidates,
         seconds=settings.seconds,
         tier=tier.value,
+        location=GIVEN if settings.location else NOT_GIVEN,
+        tests=GIVEN if settings.tests else NOT_GIVEN,
+        extra=candidates if settings.exhaustive else EXTRA,
     )
+    return Setup(conditions, settings.model, adapter, settings.sandbox_minimum, settings.unsafe_no_sandbox)
 
 
 def _measured(
     suite: Suite,
     settings: Settings,
-    conditions: Conditions,
-    known: dict[tuple[str, str], Measurement],
+    setup: Setup,
+    known: Mapping[tuple[str, str], Measurement],
     output: Path | None,
 ) -> list[Measurement]:
-    """Measurements of a suite: those known already and those made now."""
+    """Measurements of a suite in its order: those known already and those made now."""
     cases = suite.cases[: settings.limit]
-    done = [known[suite.name, case.id] for case in cases if (suite.name, case.id) in known]
-    left = [case for case in cases if (suite.name, case.id) not in known]
-    setup = Setup(
-        model=settings.model,
-        adapter=str(settings.adapter) if settings.adapter else None,
-        sandbox_minimum=settings.sandbox_minimum,
-        unsafe_no_sandbox=settings.unsafe_no_sandbox,
-        conditions=conditions,
-    )
-    columns = (
-        TextColumn("{task.description}"),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[told]}"),
-    )
-    with open_results(output, conditions) as results, Progress(*columns, console=stderr()) as progress:
-        task = progress.add_task(suite.name, total=len(cases), completed=len(done), told="")
-        for measurement in measure_all(setup, left, jobs=settings.jobs):
+    done = {case.digest: known[suite.name, case.digest] for case in cases if (suite.name, case.digest) in known}
+    left = [case for case in cases if case.digest not in done]
+    if known:
+        stderr().print(_goes_on(suite, len(cases), len(done), known), soft_wrap=True)
+    found = measure_all(setup, left, jobs=settings.jobs, ray=settings.ray)
+    with open_results(output, setup.conditions) as results, Progress(*_COLUMNS, console=stderr()) as progress:
+        task = progress.add_task(suite.name, total=len(cases), completed=len(done), told=_told(done.values()))
+        for measurement in found:
             results.add(suite.name, measurement)
-            done.append(measurement)
-            plausible = sum(m.status is Status.REPAIRED for m in done)
-            correct = sum(m.correct is True for m in done)
-            progress.update(task, advance=1, told=f"plausible {plausible}, correct {correct}")
-    return done
+            done[measurement.digest] = measurement
+            progress.update(task, advance=1, told=_told(done.values()))
+    return [done[case.digest] for case in cases]
+
+
+def _goes_on(suite: Suite, cases: int, done: int, known: Mapping[tuple[str, str], Measurement]) -> str:
+    """What is there already, and whether the suite has changed since."""
+    ids = {case.id for case in suite.cases}
+    digests = {case.digest for case in suite.cases}
+    changed = sum(m.id in ids and m.digest not in digests for (name, _), m in known.items() if name == suite.name)
+    told = f"{suite.name}: {done} of {cases} cases are measured already"
+    return told + (f"; {changed} rows have changed since and are measured anew" if changed else "")
+
+
+def _told(done: Iterable[Measurement]) -> str:
+    counts = Counter((m.status is Status.REPAIRED, m.correct is True) for m in done)
+    plausible = counts[True, True] + counts[True, False]
+    return f"plausible {plausible}, correct {counts[True, True] + counts[False, True]}"
 
 
 def _print(summary: Summary) -> None:

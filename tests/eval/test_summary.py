@@ -3,10 +3,8 @@ import json
 import pytest
 
 from eval.measurement import Conditions, Measurement, Status
-from eval.results import open_results, read_results
 from eval.stats import Share
 from eval.summary import summarize, summary_json, summary_lines
-from repair.errors import InputError
 
 CONDITIONS = Conditions(candidates=50, tier="A")
 ROWS = (
@@ -56,45 +54,3 @@ def test_json_has_intervals(summary):
     assert told["plausible"]["count"] == 4
     assert len(told["correct_within"]["10"]["interval95"]) == 2
     assert told["conditions"]["tier"] == "A"
-
-
-def test_results_are_read_again(tmp_path):
-    path = tmp_path / "out.jsonl"
-    with open_results(path, CONDITIONS) as results:
-        for row in ROWS:
-            results.add("suite", row)
-    assert read_results(path, CONDITIONS) == {("suite", row.id): row for row in ROWS}
-
-
-def test_a_torn_last_line_is_measured_again(tmp_path):
-    path = tmp_path / "out.jsonl"
-    with open_results(path, CONDITIONS) as results:
-        results.add("suite", ROWS[0])
-        results.add("suite", ROWS[1])
-    path.write_bytes(path.read_bytes()[:-20])
-    assert set(read_results(path, CONDITIONS)) == {("suite", "right")}
-    with open_results(path, CONDITIONS) as results:
-        results.add("suite", ROWS[1])
-    assert set(read_results(path, CONDITIONS)) == {("suite", "right"), ("suite", "late")}
-
-
-def test_results_of_other_settings_are_not_mixed(tmp_path):
-    path = tmp_path / "out.jsonl"
-    with open_results(path, CONDITIONS) as results:
-        results.add("suite", ROWS[0])
-    with pytest.raises(InputError, match="measured with candidates 50, now it is 60"):
-        read_results(path, Conditions(candidates=60, tier="A"))
-
-
-def test_results_of_another_sandbox_tier_count(tmp_path):
-    path = tmp_path / "out.jsonl"
-    with open_results(path, CONDITIONS) as results:
-        results.add("suite", ROWS[0])
-    assert set(read_results(path, Conditions(candidates=50, tier="B"))) == {("suite", "right")}
-
-
-def test_another_file_is_not_taken_for_results(tmp_path):
-    path = tmp_path / "out.jsonl"
-    path.write_text("hello\n")
-    with pytest.raises(InputError, match="line 1"):
-        read_results(path, CONDITIONS)

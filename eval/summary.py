@@ -1,16 +1,47 @@
-"""Count measurements: plausible, correct, ranks, cost. Pure; shares always come with their interval."""
+"""Count measurements of one suite: plausible, correct, ranks, location, calibration, cost. Pure.
+
+How it is told is `summary_text`'s business.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from eval.calibration import BINS, Bin, brier, expected_calibration_error, reliability_table
+from eval.estimators import first_rank_at_k, mean_pass_at_k, mean_reciprocal_rank, top_k
 from eval.measurement import Conditions, Measurement, Status
-from eval.stats import Share, quantile
+from eval.stats import Confusion, Estimate, Share, confusion, quantile
 
-WITHIN = (1, 10, 50, 100)
+WITHIN = (1, 5, 10, 50, 100, 400)
+
+Shares = tuple[tuple[int, Share], ...]  # with the k that each is for
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the cases of a suite took: the middle one, and all together."""
+
+    median: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Whether the fault is among the first k suspects, and the mean reciprocal rank."""
+
+    top: Shares
+    mrr: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """How far a probability can be believed: expected calibration error, Brier score, both 0..1, and their bins."""
+
+    ece: float
+    brier: float
+    bins: tuple[Bin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +57,35 @@ class Summary:
     plausible: Share
     correct: Share
     unknown: int  # plausible, neither right nor wrong by what the suite has
+    decided_by: Mapping[str, int]
     overfitting: Share  # plausible and wrong, of the plausible ones that are known
-    correct_within: tuple[tuple[int, Share], ...]  # a right patch among the first so many judged candidates
-    located: tuple[tuple[int, Share], ...]  # a changed line among the first so many suspects
+    exact: Share  # the chosen patch gives the reference's text
+    same_tree: Share
+    plausible_within: Shares  # one among the first so many candidates
+    correct_within: Shares
+    plausible_at: tuple[tuple[int, Estimate], ...]  # unbiased; only where all candidates were judged
+    correct_at: tuple[tuple[int, Estimate], ...]
     first_plausible: float | None  # median rank
-    wall_seconds: tuple[float, float]  # median and sum
-    cpu_seconds: tuple[float, float]
-    test_runs: int
+    first_correct: float | None
+    mrr_correct: Estimate
+    lines: Located
+    functions: Located
+    location: Calibrated | None  # of the first suspect's suspiciousness
+    no_fault: Confusion | None  # of "no fault", asked without any evidence: yes is "no fault"
+    no_fault_probability: Calibrated | None
+    patch_lines: Spent
+    reference_lines: Spent
+    judged: Spent
+    wall_seconds: Spent
+    cpu_seconds: Spent
+    test_runs: Spent
     prompt_tokens: int
     completion_tokens: int
+    stops: Mapping[str, int]
+    verdicts: Mapping[str, int]
+    origins: Mapping[str, int]  # of the chosen patches
+    proposed: int
+    unreadable: int
 
 
 def summarize(suite: str, sha256: str, conditions: Conditions, measured: Iterable[Measurement]) -> Summary:
@@ -43,8 +94,9 @@ def summarize(suite: str, sha256: str, conditions: Conditions, measured: Iterabl
     scored = [m for m in rows if m.scored]
     repaired = [m for m in scored if m.status is Status.REPAIRED]
     verdicts = Counter(m.correct for m in repaired)
-    known = verdicts[True] + verdicts[False]
-    ranks = [float(m.first_plausible) for m in scored if m.first_plausible is not None]
+    plausible_at, correct_at = _sampled(scored, conditions)
+    plausible, correct = [m.first_plausible for m in scored], [m.first_correct for m in scored]
+    with_reference = [m for m in scored if m.fault_lines]
     return Summary(
         suite=suite,
         sha256=sha256,
@@ -55,15 +107,35 @@ def summarize(suite: str, sha256: str, conditions: Conditions, measured: Iterabl
         plausible=Share(len(repaired), len(scored)),
         correct=Share(verdicts[True], len(scored)),
         unknown=verdicts[None],
-        overfitting=Share(verdicts[False], known),
-        correct_within=tuple((n, _within([m.first_correct for m in scored], n)) for n in WITHIN),
-        located=tuple((n, _within([m.fault_rank for m in scored], n)) for n in (1, 5)),
-        first_plausible=quantile(ranks, 0.5),
-        wall_seconds=_median_and_sum([m.wall_seconds for m in scored]),
-        cpu_seconds=_median_and_sum([m.cpu_seconds for m in scored]),
-        test_runs=sum(m.test_runs for m in scored),
+        decided_by=_counted(m.decided_by for m in repaired if m.correct is not None),
+        overfitting=Share(verdicts[False], verdicts[True] + verdicts[False]),
+        exact=Share(sum(m.exact is True for m in with_reference), len(with_reference)),
+        same_tree=Share(sum(m.same_tree is True for m in with_reference), len(with_reference)),
+        plausible_within=_within(plausible, conditions),
+        correct_within=_within(correct, conditions),
+        plausible_at=plausible_at,
+        correct_at=correct_at,
+        first_plausible=quantile([float(r) for r in plausible if r is not None], 0.5),
+        first_correct=quantile([float(r) for r in correct if r is not None], 0.5),
+        mrr_correct=mean_reciprocal_rank(correct),
+        lines=_located([m.fault_rank for m in with_reference]),
+        functions=_located([m.function_rank for m in with_reference]),
+        location=_location(with_reference),
+        no_fault=_no_fault(scored),
+        no_fault_probability=_no_fault_probability(scored),
+        patch_lines=_spent(repaired, lambda m: m.patch_lines),
+        reference_lines=_spent(with_reference, lambda m: m.reference_lines),
+        judged=_spent(scored, lambda m: m.judged),
+        wall_seconds=_spent(scored, lambda m: m.wall_seconds),
+        cpu_seconds=_spent(scored, lambda m: m.cpu_seconds),
+        test_runs=_spent(scored, lambda m: m.test_runs),
         prompt_tokens=sum(m.prompt_tokens for m in scored),
         completion_tokens=sum(m.completion_tokens for m in scored),
+        stops=_counted(m.stop for m in scored if m.stop),
+        verdicts=_added(m.verdicts for m in scored),
+        origins=_counted(m.origin.partition(":")[0] for m in repaired if m.origin),
+        proposed=sum(m.proposed for m in scored),
+        unreadable=sum(m.unreadable for m in scored),
     )
 
 
@@ -71,51 +143,64 @@ def _reasons(rows: Sequence[Measurement], status: Status) -> tuple[tuple[str, st
     return tuple((m.id, m.reason) for m in rows if m.status is status)
 
 
-def _within(ranks: Sequence[int | None], most: int) -> Share:
-    return Share(sum(rank is not None and rank <= most for rank in ranks), len(ranks))
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))
 
 
-def _median_and_sum(values: Sequence[float]) -> tuple[float, float]:
-    return round(quantile(values, 0.5) or 0.0, 3), round(sum(values), 3)
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total = Counter[str]()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))
 
 
-def share_json(share: Share) -> dict[str, Any]:
-    """A share with its interval, for JSON."""
-    return {"count": share.count, "total": share.total, "share": share.value, "interval95": share.interval}
+def _within(ranks: Sequence[int | None], conditions: Conditions) -> Shares:
+    """Ranks beyond the budget of candidates cannot be: only what k says something about."""
+    return tuple((k, first_rank_at_k(ranks, k)) for k in WITHIN if k <= conditions.candidates)
 
 
-def summary_json(summary: Summary) -> dict[str, Any]:
-    """A summary for JSON."""
-    pairs = [("correct_within", summary.correct_within), ("located", summary.located)]
-    return {
-        **asdict(summary),
-        **{name: share_json(getattr(summary, name)) for name in ("plausible", "correct", "overfitting")},
-        **{name: {str(n): share_json(share) for n, share in shares} for name, shares in pairs},
-        "wall_seconds": {"median": summary.wall_seconds[0], "sum": summary.wall_seconds[1]},
-        "cpu_seconds": {"median": summary.cpu_seconds[0], "sum": summary.cpu_seconds[1]},
-    }
+_Estimates = tuple[tuple[int, Estimate], ...]
 
 
-def summary_lines(summary: Summary) -> list[tuple[str, str]]:
-    """A summary as labels and texts, for a table."""
-    c = summary.conditions
-    rank = "-" if summary.first_plausible is None else f"{summary.first_plausible:g}"
-    within = ", ".join(f"{n}: {share.count}" for n, share in summary.correct_within)
-    located = ", ".join(f"@{n}: {share}" for n, share in summary.located)
-    return [
-        ("suite", f"{summary.suite} ({summary.total} cases, sha256 {summary.sha256[:12]})"),
-        ("settings", f"model {c.model}{' + ' + c.adapter if c.adapter else ''}, order {c.order}, seed {c.seed}, "
-                     f"{c.candidates} candidates, {c.seconds:g} s, sandbox {c.tier}, location {c.location}"),
-        ("left out by the self-check", str(len(summary.left_out))),
-        ("unscored (a boundary failed)", str(len(summary.unscored))),
-        ("plausible", str(summary.plausible)),
-        ("correct", f"{summary.correct}, unknown {summary.unknown}"),
-        ("overfitting", str(summary.overfitting)),
-        ("correct within N judged", within),
-        ("fault located", located),
-        ("rank of the first plausible", f"median {rank}"),
-        ("wall seconds", "median {} a case, {} in all".format(*summary.wall_seconds)),
-        ("CPU seconds", "median {} a case, {} in all".format(*summary.cpu_seconds)),
-        ("test runs", str(summary.test_runs)),
-        ("tokens", f"{summary.prompt_tokens} read, {summary.completion_tokens} written"),
-    ]  # fmt: skip
+def _sampled(scored: Sequence[Measurement], conditions: Conditions) -> tuple[_Estimates, _Estimates]:
+    """The unbiased estimators: a run that stops at the first plausible candidate would favour itself."""
+    if not conditions.exhaustive or not scored:
+        return (), ()
+    judged = [m for m in scored if m.judged]
+    ks = [k for k in WITHIN if judged and k <= min(m.judged for m in judged)]
+    plausible = tuple((k, mean_pass_at_k([(m.judged, m.plausible_count) for m in judged], k)) for k in ks)
+    return plausible, tuple((k, mean_pass_at_k([(m.judged, m.correct_count) for m in judged], k)) for k in ks)
+
+
+def _located(ranks: Sequence[int | None]) -> Located:
+    return Located(top_k(ranks), mean_reciprocal_rank(ranks))
+
+
+def _location(rows: Sequence[Measurement]) -> Calibrated | None:
+    told = [m for m in rows if m.confidence is not None]
+    return _calibrated([min(1.0, m.confidence or 0.0) for m in told], [m.fault_rank == 1 for m in told])
+
+
+def _calibrated(confidences: Sequence[float], outcomes: Sequence[bool]) -> Calibrated | None:
+    bins, score = reliability_table(confidences, outcomes, BINS), brier(confidences, outcomes)
+    error = expected_calibration_error(bins)
+    return None if score is None or error is None else Calibrated(error, score.score, bins)
+
+
+def _no_fault(scored: Sequence[Measurement]) -> Confusion | None:
+    asked = [m.no_fault for m in scored if m.no_fault is not None]
+    if not asked:
+        return None
+    said = [a.faulty_ok for a in asked] + [a.clean_ok for a in asked]
+    return confusion(said, [False] * len(asked) + [True] * len(asked))
+
+
+def _no_fault_probability(scored: Sequence[Measurement]) -> Calibrated | None:
+    asked = [m.no_fault for m in scored if m.no_fault is not None]
+    told = [min(1.0, a.faulty) for a in asked] + [min(1.0, a.clean) for a in asked]
+    return _calibrated(told, [False] * len(asked) + [True] * len(asked))
+
+
+def _spent(rows: Sequence[Measurement], of: Callable[[Measurement], float]) -> Spent:
+    values = [float(of(m)) for m in rows]
+    return Spent(round(quantile(values, 0.5) or 0.0, 3), round(sum(values), 3))

@@ -17,7 +17,8 @@ from eval.measurement import EXTRA, GIVEN, NOT_GIVEN, Conditions, Measurement, S
 from eval.results import open_results, read_results
 from eval.run import Setup, check_all, measure_all
 from eval.suites.rows import Suite, read_suite
-from eval.summary import Summary, summarize, summary_json, summary_lines
+from eval.summary import Summary, summarize
+from eval.summary_text import summary_json, summary_lines
 from eval.weights import weights_digest
 from repair.errors import InputError
 from serve.oracles import Judging

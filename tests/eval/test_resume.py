@@ -19,11 +19,11 @@ TIMES = ("wall_seconds", "cpu_seconds")
 
 
 def row(n):
-    fixed = f"def fee{n}(days):\n    sum = {n}\n    for day in range(days):\n        sum += day * {n + 2}\n    return sum\n"
+    fixed = f"def fee{n}(days):\n    sum = {n}\n    for i in range(days):\n        sum += i * {n + 2}\n    return sum\n"
     tests = "".join(f"assert fee{n}({d}) == {n + (n + 2) * d * (d - 1) // 2}\n" for d in (0, 1, 3))
     return {
         "id": f"fee-{n}", "language": "python", "fixed_code": fixed, "tests": tests, "bug_type": "operator",
-        "buggy_code": fixed.replace("+= day", "+= day +" if n % 2 else "-= day"),
+        "buggy_code": fixed.replace("+= i", "+= i +" if n % 2 else "-= i"),
     }  # fmt: skip
 
 

@@ -94,8 +94,8 @@ def paired_interval(both: int, only_before: int, only_after: int, neither: int) 
     _check(both, only_before, only_after, neither)
     total = both + only_before + only_after + neither
     first, second = both + only_after, both + only_before  # after, before
-    p, q = first / total, second / total
     (p_low, p_high), (q_low, q_high) = wilson(first, total), wilson(second, total)
+    p, q = first / total, second / total
     phi = _phi(both, only_after, only_before, neither)
     left, right = p - p_low, q_high - q
     low = p - q - sqrt(max(0.0, left * left - 2 * phi * left * right + right * right))

@@ -1,0 +1,1 @@
+"""Loadable by `evaluate.load("eval/metrics/calibration")`: calibration of confidences."""

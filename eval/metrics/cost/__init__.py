@@ -1,0 +1,1 @@
+"""Loadable by `evaluate.load("eval/metrics/cost")`: seconds, tokens and test runs."""

@@ -1,0 +1,1 @@
+"""Loadable by `evaluate.load("eval/metrics/mcnemar")`: two systems on the same tasks."""

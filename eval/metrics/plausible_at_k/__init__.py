@@ -1,0 +1,1 @@
+"""Loadable by `evaluate.load("eval/metrics/plausible_at_k")`: plausible@k of sampled patches."""

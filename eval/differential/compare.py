@@ -22,9 +22,8 @@ from repair.oracles.programs import Programs
 MIN = 20
 """Different inputs below which nothing is concluded."""
 LANGUAGES = ("python", "javascript")
-_LEARNING = Pace(each=0.1, together=1.5)
-_PATCHED = Pace(each=2.0, together=10.0)
-_ALONE = Pace(each=2.0, together=5.0)  # an input that seemed to hang, by itself
+_LEARNING = Pace(each=0.1, together=1.5, first_hang_ends=False)
+_ALONE = Pace(each=1.0, together=1.5)  # an input that seemed to hang, by itself
 _RETRIES = 3  # inputs that stop the reference itself (JavaScript has no time limit of one input)
 
 
@@ -50,6 +49,12 @@ class Reference:
     inputs: tuple[tuple[int, Scenario], ...] = ()
     answers: Mapping[int, Json] | None = None
     unfit: str = ""
+    cpu_seconds: float = 0.0  # of one run over all inputs
+
+    @property
+    def pace(self) -> Pace:
+        """The time that a patch gets."""
+        return Pace(each=1.0, together=min(2 + 10 * self.cpu_seconds, 12.0))
 
 
 def compare_with_reference(
@@ -91,16 +96,16 @@ def _asked(
     case: Case, code: str, made: list[tuple[int, Scenario]], expected: set[str], programs: Programs
 ) -> Reference:
     """Ask the reference twice, the second time in the opposite order."""
-    first = _answers(code, made, case.language, programs)
+    first, _ = _answers(code, made, case.language, programs)
     usable = [(n, scenario) for n, scenario in made if _in_contract(first.get(n), expected)]
-    second = _answers(code, usable[::-1], case.language, programs)
+    second, seconds = _answers(code, usable[::-1], case.language, programs)
     steady = [
         (n, scenario)
         for n, scenario in usable
         if n in second and alike(first[n], second[n], strict=case.language == "javascript")
     ]
     if len(steady) >= MIN:
-        return Reference(case.language, tuple(steady), {n: first[n] for n, _ in steady})
+        return Reference(case.language, tuple(steady), {n: first[n] for n, _ in steady}, cpu_seconds=seconds)
     if len(usable) >= MIN:
         return Reference(case.language, unfit="the reference does not answer the same twice")
     return Reference(
@@ -110,20 +115,22 @@ def _asked(
 
 def _answers(
     code: str, made: Sequence[tuple[int, Scenario]], language: str, programs: Programs
-) -> dict[int, Json]:
-    """Answers of the reference; an input at which it hangs or leaves is left out."""
+) -> tuple[dict[int, Json], float]:
+    """Answers of the reference and its CPU seconds; an input at which it hangs or leaves is left out."""
     found: dict[int, Json] = {}
+    seconds = 0.0
     left = list(made)
     for _ in range(_RETRIES):
         seen = replay(code, left, language, programs, _LEARNING)
         found.update(seen.by_input)
+        seconds += seen.cpu_seconds
         if not seen.reason:
             break
         at = next((i for i, (n, _) in enumerate(left) if n == seen.begun), len(left))
         left = left[at + 1 :]
         if not left:
             break
-    return found
+    return found, seconds
 
 
 def _in_contract(answers: Json, expected: set[str]) -> bool:
@@ -139,7 +146,7 @@ def compare(reference: Reference, patched: str, programs: Programs) -> Compariso
     if reference.answers is None:
         return Comparison(None, 0, reference.unfit)
     count = len(reference.inputs)
-    seen = replay(patched, reference.inputs, reference.language, programs, _PATCHED)
+    seen = replay(patched, reference.inputs, reference.language, programs, reference.pace)
     if seen.undecided:
         return Comparison(None, count, seen.undecided)
     strict = reference.language == "javascript"

@@ -35,11 +35,12 @@ class Pace:
 
     each: float
     together: float
+    first_hang_ends: bool = True  # nothing is asked after an input that took too long
 
     @property
     def limits(self) -> Limits:
         """Bounds of the process, with room for its start."""
-        return Limits(self.together * 3 + 10, self.together + 2, output_bytes=16 * MIB)
+        return Limits(self.together * 3 + 10, self.together + 1, output_bytes=16 * MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Answers:
     begun: int | None
     reason: str
     undecided: str = ""  # the run was killed from outside
+    cpu_seconds: float = 0.0
 
 
 def record_calls(code: str, tests: str, language: str, programs: Programs) -> dict[int, Recorded | None]:
@@ -58,10 +60,10 @@ def record_calls(code: str, tests: str, language: str, programs: Programs) -> di
     task: dict[str, object] = {"mode": "record", "token": token, "calls": MAX_CALLS, "from": 0}
     if language == "python":
         start = Program(code, "").tests_from
-        text = f"{_call(language, {**task, 'from': start}, code)}\n{tests}"
+        text = f"{_driver(language)}\n{_call(language, {**task, 'from': start}, code)}\n{tests}"
     else:
         names = ", ".join(_names(code))
-        text = f"(({names}) => {{ {tests}\n}})(...{_call(language, task, code)});"
+        text = f";{_driver(language)}\n(({names}) => {{ {tests}\n}})(...{_call(language, task, code)});"
     run = programs.run(Program(code, text), RECORD_LIMITS)
     return read_calls(_records(run, token))
 
@@ -73,8 +75,10 @@ def replay(
     token = secrets.token_hex(8)
     records = [[number, [step.record() for step in scenario]] for number, scenario in inputs]
     task: dict[str, object] = {"mode": "replay", "token": token, "inputs": records}
-    task |= {"each": pace.each, "seconds": pace.together, "stop": False}
-    run = programs.run(Program(code, f"{_call(language, task, code)};"), pace.limits)
+    task |= {"each": pace.each, "seconds": pace.together, "stop": pace.first_hang_ends}
+    begin = "" if language == "python" else ";"  # JavaScript code may end without one
+    text = f"{begin}{_driver(language)}\n{_call(language, task, code)};"
+    run = programs.run(Program(code, text), pace.limits)
     answers: dict[int, Json] = {}
     begun: int | None = None
     for record in _records(run, token):
@@ -83,7 +87,7 @@ def replay(
         number = record.get("number")
         if isinstance(number, int):
             answers.setdefault(number, record.get("answers"))
-    return Answers(answers, begun, run.observation.reason, run.infrastructure)
+    return Answers(answers, begun, run.observation.reason, run.infrastructure, run.cpu_seconds)
 
 
 def ended(answers: Json) -> bool:
@@ -97,13 +101,11 @@ def _driver(language: str) -> str:
 
 
 def _call(language: str, task: Mapping[str, object], code: str) -> str:
-    """The driver and its call."""
+    """The call of the driver."""
     text = json.dumps(task)
     if language == "python":
-        call = f"_emend_driver(__import__('json').loads({text!r}))"
-    else:
-        call = f"_emendDriver(JSON.parse({json.dumps(text)}), {{ {', '.join(_names(code))} }})"
-    return f"{_driver(language)}\n{call}"
+        return f"_emend_driver(__import__('json').loads({text!r}))"
+    return f"_emendDriver(JSON.parse({json.dumps(text)}), {{ {', '.join(_names(code))} }})"
 
 
 def _names(code: str) -> list[str]:

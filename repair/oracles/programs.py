@@ -70,6 +70,7 @@ class Run:
     report: Report
     infrastructure: str = ""
     cpu_seconds: float = 0.0
+    stdout: bytes = b""  # whole, where the observation's output has its middle left out
 
 
 class _Runner(Protocol):
@@ -117,7 +118,7 @@ class Programs:
         self.runs += 1
         report = read_report(execution.report, nonce)
         observation = _observed(execution, report, limits)
-        return Run(observation, report, killed_from_outside(execution), execution.cpu_seconds)
+        return Run(observation, report, killed_from_outside(execution), execution.cpu_seconds, execution.stdout)
 
 
 def killed_from_outside(execution: Execution) -> str:

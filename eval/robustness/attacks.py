@@ -56,7 +56,7 @@ def rewritten(case: Case, kind: Transformation, random: chance.Random) -> Case |
         return None
     error = renumbered(case, new.buggy, dict(zip(record.frames, new.frames, strict=True)))
     if error and report and report.headline is not None and new.error != record.error:
-        error = error.replace(report.lines[report.headline], new.error)
+        error = "\n".join(new.error if line == record.error else line for line in error.split("\n"))
     return replace(
         case,
         buggy_code=_ended(new.buggy, case.buggy_code),

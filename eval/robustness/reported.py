@@ -51,8 +51,8 @@ def reported(case: Case) -> Reported | None:
 
 
 def code_lines(case: Case) -> int:
-    """How many lines of the script are code under test."""
-    return case.buggy_code.count("\n") + 1
+    """The last line of the script that holds code under test (suites differ in the blank lines before the tests)."""
+    return case.buggy_code.rstrip().count("\n") + 1
 
 
 def renumbered(case: Case, after: str, where: Mapping[int, int]) -> str | None:

@@ -34,7 +34,7 @@ def longer(case: Case, random: chance.Random) -> Case | None:
     if not bank or not all(side.startswith(head) for side in sides):
         return None
     space = "\n\n" if language(case.language).layout else "\n"
-    front = "".join(text + space for text in before)
+    front = "\n" * bool(head.strip()) + "".join(text + space for text in before)
     back = "".join(space + text for text in after)
     made = [head + front + _whole(side[len(head) :]) + back for side in sides]
     start, shift = head.count("\n"), front.count("\n")

@@ -49,6 +49,14 @@ class Order(StrEnum):
     RANDOM = "random"
 
 
+class Search(StrEnum):
+    """How attacks on a case are sought."""
+
+    GREEDY = "greedy"
+    RANDOM = "random"
+    EACH = "each"
+
+
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Source files that may be changed.")]
 Error = Annotated[
     str | None,
@@ -287,6 +295,50 @@ def eval_check(
         jobs=jobs, limit=limit, sandbox_minimum=sandbox_minimum.value, unsafe_no_sandbox=unsafe_no_sandbox
     )
     raise typer.Exit(command.check(tuple(suites), settings, as_json=as_json))
+
+
+@evaluation.command("robustness")
+def eval_robustness(
+    suites: Annotated[list[Path], typer.Argument(metavar="SUITE...", help="JSON lines files of cases.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT.jsonl", help="Results; ids found there are skipped.")
+    ] = None,
+    search: Annotated[Search, typer.Option("--search", help="How attacks are sought; each: all, alone.")] = (
+        Search.GREEDY
+    ),
+    queries: Annotated[int, typer.Option("--queries", min=1, metavar="N", help="Questions to the model a case.")] = 30,
+    locate_only: Annotated[bool, typer.Option("--locate-only", help="Measure localization, repair nothing.")] = False,
+    without_tests: Annotated[bool, typer.Option("--without-tests", help="The repair sees the error alone.")] = False,
+    candidates: Candidates = 400,
+    seconds: Seconds = 60.0,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cases tried at the same time.")] = 1,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many cases of each suite.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of what the attacks draw.")] = 0,
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: Json = False,
+) -> None:
+    """Attack cases (other names, longer context, noisy errors) and tell how much repair drops."""
+    from serve.commands import robustness as command
+
+    settings = command.Settings(
+        search=search.value,
+        queries=queries,
+        candidates=candidates,
+        seconds=seconds,
+        jobs=jobs,
+        limit=limit,
+        seed=seed,
+        model=model,
+        adapter=adapter,
+        without_tests=without_tests,
+        locate_only=locate_only,
+        sandbox_minimum=sandbox_minimum.value,
+        unsafe_no_sandbox=unsafe_no_sandbox,
+    )
+    raise typer.Exit(command.run(tuple(suites), settings, output=output, as_json=as_json))
 
 
 _COLLECTING = {

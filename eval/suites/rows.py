@@ -1,113 +1,157 @@
-"""Rows of a suite (DESIGN.md §4): JSON lines, read strictly. Knows nothing of running them."""
+"""Reads a suite from where it lies: which layout it has, its rows one by one, its identity. Runs nothing.
+
+Layouts: "rows" (DESIGN.md §4), "pack" (`pack.py`), "repositories" (`repositories.py`), all JSON lines with an optional
+header `{"format": "emend-suite", "version": 1, "name"?, "layout"?, ...}` in the first row; and "programs", a directory
+(`programs.py`).
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
+from eval.suites import pack, programs, repositories
+from eval.suites.cases import LANGUAGES, Case, RepositoryTask, Suite
+from eval.suites.fields import Row, optional_text, parse_object, refuse_unknown, text
 from repair.errors import SuiteError
 
-LANGUAGES = {"python": "solution.py", "javascript": "solution.js", "java": "Main.java"}
-"""Languages that rows may have, and the file name that a program gets."""
+__all__ = ["LANGUAGES", "LAYOUTS", "Case", "RepositoryTask", "Suite", "parse_row", "read_suite"]
 
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One program with a fault. `held_out_tests` and `fixed_code` must never reach the repair."""
-
-    id: str
-    language: str
-    buggy_code: str
-    tests: str
-    fixed_code: str | None = None
-    held_out_tests: str | None = None
-    error: str | None = None
-    entry_point: str | None = None
-    bug_type: str | None = None
-    source: str | None = None
-    license: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """The first 16 hex digits of a SHA-256 over all fields: what a result is known by."""
-        parts = [str(getattr(self, f.name) or "") for f in fields(self)]
-        return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """A named list of cases and the SHA-256 of the file that they came from."""
-
-    name: str
-    sha256: str
-    cases: tuple[Case, ...]
-
-
+FORMAT = "emend-suite"
+VERSION = 1
+_IN_LINES = ("rows", "pack", "repositories")
+LAYOUTS = ("auto", *_IN_LINES, "programs")
 _FIELDS = tuple(f.name for f in fields(Case))
-_REQUIRED = ("id", "language", "buggy_code", "tests")
+_MARKS = (("repositories", repositories.MARKS), ("pack", pack.MARKS))
 
 
-def read_suite(path: Path) -> Suite:
-    """Read a suite. Raises SuiteError with the line and field at fault, or when there is no such file."""
+def read_suite(path: Path, *, layout: str = "auto") -> Suite:
+    """Read a suite of any layout; "auto" finds out which.
+
+    Raises SuiteError with the file, line and field at fault, whatever lies at `path`.
+    """
+    if layout not in LAYOUTS:
+        raise SuiteError(f"there is no layout {layout!r}; known are {', '.join(LAYOUTS)}", field="layout")
     try:
-        content = path.read_bytes()
+        if not path.is_dir():
+            return _read_lines(path, path.read_bytes(), layout)
+        if layout in _IN_LINES:
+            raise SuiteError(f"{path}: a directory; the layout {layout!r} is a file of JSON lines", field="layout")
+        return programs.read_programs(path)
     except OSError as error:
         raise SuiteError(f"{path}: {error.strerror or error}", field="suite") from error
+    except ValueError as error:  # a NUL in the path
+        raise SuiteError(f"{str(path)!r} cannot be a path ({error})", field="suite") from error
+
+
+def _read_lines(path: Path, content: bytes, layout: str) -> Suite:
+    if layout == "programs":
+        raise SuiteError(f"{path}: a file; the layout 'programs' is a directory", field="layout")
+    rows = _rows(path, content)
+    number, first = next(rows, (0, None))
+    header: Row = {}
+    if first is not None and "format" in first:
+        header = _header(path, number, first)
+        number, first = next(rows, (0, None))
+    if first is None:
+        raise SuiteError(f"{path}: has no rows", field="suite")
+    if layout == "auto":
+        layout = optional_text(header, "layout") or _layout_of(first)
+    found = tuple(_parsed(path, chain([(number, first)], rows), layout))
+    return Suite(
+        optional_text(header, "name") or path.stem,
+        hashlib.sha256(content).hexdigest(),
+        tuple(case for case in found if isinstance(case, Case)),
+        tuple(task for task in found if isinstance(task, RepositoryTask)),
+        layout=layout,
+    )
+
+
+def _layout_of(row: Row) -> str:
+    return next((layout for layout, marks in _MARKS if marks <= set(row)), "rows")
+
+
+def _rows(path: Path, content: bytes) -> Iterator[tuple[int, Row]]:
     try:
-        text = content.decode()
+        lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SuiteError(f"{path}: line {line}: not utf-8 text", line=line) from error
-    cases = tuple(_cases(path, text))
-    if not cases:
-        raise SuiteError(f"{path}: has no rows", field="suite")
-    return Suite(path.stem, hashlib.sha256(content).hexdigest(), cases)
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                row = parse_object(line)
+            except SuiteError as error:
+                raise _at(path, number, error) from error
+            yield number, row
 
 
-def _cases(path: Path, text: str) -> Iterator[Case]:
+def _at(path: Path, line: int, error: SuiteError) -> SuiteError:
+    return SuiteError(f"{path}: line {line}: {error}", field=error.field, line=line)
+
+
+def _header(path: Path, line: int, row: Row) -> Row:
+    """The header where it can be read. Raises SuiteError for another format or version."""
+    try:
+        if row["format"] != FORMAT:
+            raise SuiteError(f"format {row['format']!r} is unknown; it must be {FORMAT!r}", field="format")
+        version = row.get("version", VERSION)
+        if version != VERSION or isinstance(version, bool):
+            reason = f"the suite is of version {version!r}, this Emend reads version {VERSION}"
+            newer = isinstance(version, int) and version > VERSION
+            raise SuiteError(f"{reason}; {'upgrade Emend' if newer else 'correct the header'}", field="version")
+        optional_text(row, "name")
+        if (optional_text(row, "layout") or "rows") not in _IN_LINES:
+            raise SuiteError(f"layout {row['layout']!r} is unknown; known are {', '.join(_IN_LINES)}", field="layout")
+    except SuiteError as error:
+        raise _at(path, line, error) from error
+    return row
+
+
+def _parsed(path: Path, rows: Iterator[tuple[int, Row]], layout: str) -> Iterator[Case | RepositoryTask]:
     seen: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, row in rows:
         try:
-            case = parse_row(line)
-            if case.id in seen:
-                raise SuiteError(f"the id {case.id!r} stands in line {seen[case.id]} already", field="id")
+            found = _parsed_row(row, path, number, layout)
+            if found.id in seen:
+                raise SuiteError(f"the id {found.id!r} stands in line {seen[found.id]} already", field="id")
         except SuiteError as error:
-            raise SuiteError(f"{path}: line {number}: {error}", field=error.field, line=number) from error
-        seen[case.id] = number
-        yield case
+            raise _at(path, number, error) from error
+        seen[found.id] = number
+        yield found
+
+
+def _parsed_row(row: Row, path: Path, line: int, layout: str) -> Case | RepositoryTask:
+    if layout == "pack":
+        return pack.parse_pack(row, path, line)
+    if layout == "repositories":
+        return repositories.parse_task(row, path.parent)
+    return _case(row)
 
 
 def parse_row(line: str) -> Case:
-    """One row. Raises SuiteError naming the field at fault (without the line's number)."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise SuiteError(f"not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise SuiteError("a row must be an object")
-    unknown = sorted(set(row) - set(_FIELDS))
-    if unknown:
-        raise SuiteError(f"unknown field {unknown[0]!r}", field=unknown[0])
-    values: dict[str, Any] = {name: _text(row, name) for name in _FIELDS}
-    return Case(**values)
+    """One row of DESIGN.md §4. Raises SuiteError naming the field at fault (without the line's number)."""
+    return _case(parse_object(line))
 
 
-def _text(row: Mapping[str, object], name: str) -> str | None:
-    value = row.get(name)
-    if value is None:
-        if name in _REQUIRED:
-            raise SuiteError(f"field {name!r} is missing", field=name)
-        return None
-    if not isinstance(value, str):
-        raise SuiteError(f"field {name!r} must be a text, it is {type(value).__name__}", field=name)
-    if name in _REQUIRED and not value.strip():
-        raise SuiteError(f"field {name!r} is empty", field=name)
-    if name == "language" and value not in LANGUAGES:
-        raise SuiteError(f"language {value!r} cannot be run; known are {', '.join(LANGUAGES)}", field=name)
-    return value if value.strip() else None
+def _case(row: Row) -> Case:
+    refuse_unknown(row, _FIELDS)
+    language = text(row, "language")
+    if language not in LANGUAGES:
+        raise SuiteError(f"language {language!r} cannot be run; known are {', '.join(LANGUAGES)}", field="language")
+    return Case(
+        id=text(row, "id"),
+        language=language,
+        buggy_code=text(row, "buggy_code"),
+        tests=text(row, "tests"),
+        fixed_code=optional_text(row, "fixed_code"),
+        held_out_tests=optional_text(row, "held_out_tests"),
+        error=optional_text(row, "error"),
+        entry_point=optional_text(row, "entry_point"),
+        bug_type=optional_text(row, "bug_type"),
+        source=optional_text(row, "source"),
+        license=optional_text(row, "license"),
+    )

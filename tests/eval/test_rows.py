@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -63,3 +64,50 @@ def test_files_without_rows(tmp_path, content):
 def test_missing_file(tmp_path):
     with pytest.raises(SuiteError, match="No such file"):
         read_suite(tmp_path / "none.jsonl")
+
+
+HEADER = {"format": "emend-suite", "version": 1, "name": "river locks", "made": "by hand"}
+
+
+def test_a_header_names_the_suite(tmp_path):
+    suite = read_suite(write(tmp_path, HEADER, ROW))
+    assert (suite.name, len(suite.cases), suite.layout) == ("river locks", 1, "rows")
+    assert read_suite(write(tmp_path, {"format": "emend-suite"}, ROW)).name == "suite"
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "field", "says"),
+    [
+        (({**HEADER, "version": 2}, ROW), 1, "version", "of version 2, this Emend reads version 1; upgrade Emend"),
+        (("", {**HEADER, "version": "x"}, ROW), 2, "version", "of version 'x', .*; correct the header"),
+        (({**HEADER, "version": True}, ROW), 1, "version", "of version True"),
+        (({**HEADER, "format": "other"}, ROW), 1, "format", "'other' is unknown"),
+        (({**HEADER, "name": 3}, ROW), 1, "name", "must be a text"),
+        (({**HEADER, "layout": "programs"}, ROW), 1, "layout", "known are rows"),
+        ((ROW, HEADER), 2, "format", "only be the first row"),
+        ((HEADER,), 0, "suite", "has no rows"),
+    ],
+)
+def test_headers_that_are_refused(tmp_path, rows, line, field, says):
+    with pytest.raises(SuiteError, match=says) as caught:
+        read_suite(write(tmp_path, *rows))
+    assert (caught.value.line, caught.value.field) == (line, field)
+
+
+def test_the_layout_can_be_demanded(tmp_path):
+    path = write(tmp_path, ROW)
+    assert read_suite(path, layout="rows") == read_suite(path)
+    for layout, field in (("pack", "buggy_solution"), ("repositories", "buggy_code"), ("programs", "layout")):
+        with pytest.raises(SuiteError) as caught:
+            read_suite(path, layout=layout)
+        assert caught.value.field in (field, "declaration")
+    with pytest.raises(SuiteError, match="there is no layout 'x'; known are auto"):
+        read_suite(path, layout="x")
+
+
+def test_the_digest_is_of_the_content():
+    case = Case("a", "python", "x = 1\n", "assert x == 2\n")
+    assert case.digest == replace(case, source="elsewhere", license="MIT").digest
+    changes = {"id": "b", "tests": "assert x\n", "fixed_code": "x = 2\n", "held_out_tests": "assert x\n", "error": "E"}
+    assert len({replace(case, **{name: text}).digest for name, text in changes.items()} | {case.digest}) == 6
+    assert replace(case, fixed_code="x").digest != replace(case, held_out_tests="x").digest

@@ -1,7 +1,8 @@
 """Git repositories: opened or cloned, their commits, changes and contents as values.
 
 The one module that talks to git, by processes: `rev-list` for the order, one `diff-tree --stdin` for many commits,
-`cat-file --batch` for contents. Nothing is checked out, no hook, prompt, pager or network is used while reading.
+`cat-file --batch` for contents. No hook, prompt, pager or network is used while reading, and a repository's own
+files are never written: `check_out` makes a tree of a commit elsewhere.
 Must not know what a bug fix or a function is. What cannot be read comes back as a reason, not as an exception.
 """
 
@@ -186,6 +187,24 @@ class Repository:
     def contents(self, largest: int = LARGEST) -> Contents:
         """A reader of blobs of at most `largest` bytes."""
         return Contents(self.git_dir, largest)
+
+    def resolve(self, revision: str) -> str:
+        """The id of the commit that an id, a tag or a branch names. Raises InputError when there is none."""
+        wanted = ("--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+        status, out, _ = _run(self.git_dir, "rev-parse", *wanted)
+        if status != 0:
+            raise InputError(f"{self.name}: has no commit {revision}", field="commit")
+        return out.decode().strip()
+
+    def check_out(self, commit: str, target: Path) -> None:
+        """Make `target` a clone at `commit` (an id) that shares this repository's objects. Raises InputError."""
+        arguments = ("clone", "--quiet", "--shared", "--no-checkout", "--template=", "--", self.git_dir, str(target))
+        status, _, said = _run("", *arguments, protocols="file")
+        if status == 0:
+            arguments = (f"--work-tree={target}", "checkout", "--quiet", "--force", "--detach", commit)
+            status, _, said = _run(str(target / ".git"), *arguments)
+        if status != 0:
+            raise InputError(f"{self.name}: commit {commit} cannot be checked out: {said}", field="commit")
 
     def notice(self) -> str:
         """The text of the licence file in the newest commit's root folder, "" where there is none."""

@@ -30,7 +30,7 @@ from repair.oracles.judging import (
     unlike_base,
 )
 from repair.oracles.reports import trace_of
-from repair.oracles.suites import Place, Selection, Suite, SuiteRun, open_suite
+from repair.oracles.suites import EVERYTHING, Place, Selection, Suite, SuiteRun, open_suite
 from repair.oracles.testtext import keeps_examples, test_source
 from repair.sandbox import Limits, Sandbox
 from repair.sources import Source
@@ -60,7 +60,8 @@ class TestOracle:
     `command` is the test command, a line or words; without it the runner follows from the names of the
     test files. `tests` are laid over the project's copy (test files that come with the request). `python`
     is the interpreter or virtual environment of the tests; else the project's own, else PATH's.
-    `limits` bound the unpatched code's run; a candidate gets five times what that took, within them.
+    `limits` bound the unpatched code's run; a candidate gets five times what that took, within them. `only`
+    are the ids of the tests that count where the runner tells single ones; without it all do.
     """
 
     __test__ = False
@@ -72,6 +73,7 @@ class TestOracle:
     tests: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     python: Path | None = None
     limits: Limits = field(default=TEST_LIMITS)
+    only: frozenset[str] | None = None
 
     @contextlib.contextmanager
     def open(self) -> Generator[TestBench]:
@@ -91,7 +93,8 @@ class TestOracle:
                 linked,
             )
             with open_suite(place, command) as suite:
-                yield TestBench(self, suite, command, staged)
+                counted = suite if self.only is None else _Counted(suite, self.only)
+                yield TestBench(self, counted, command, staged)
 
     def _command(self, staged: Path) -> tuple[TestCommand, Interpreter]:
         if self.command is not None:
@@ -111,6 +114,25 @@ class TestOracle:
 
 
 CommandOracle = TestOracle
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A suite of which some tests count and no others run."""
+
+    suite: Suite
+    only: frozenset[str]
+
+    @property
+    def selects(self) -> bool:
+        """See Suite."""
+        return self.suite.selects
+
+    def run(self, files: Mapping[str, bytes], limits: Limits, selection: Selection = EVERYTHING) -> SuiteRun:
+        """See Suite."""
+        if selection.only is None:
+            selection = replace(selection, only=self.only)
+        return self.suite.run(files, limits, selection)
 
 
 def _test_files(root: Path) -> Iterator[str]:
@@ -154,6 +176,10 @@ class TestBench:
         if ".git" in parts or is_test_name(name):
             return False
         return not any((self._oracle.project / part).is_symlink() for part in _paths_down(parts))
+
+    def observe(self) -> Observation:
+        """Run the unpatched code once. Raises OracleError when that says nothing about it, SandboxError."""
+        return self._base_run(self._hanging_after(())).observation
 
     def baseline(self) -> Baseline:
         """Run the unpatched code twice (see `steady`), once more for coverage.

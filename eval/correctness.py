@@ -1,6 +1,7 @@
 """Whether a patch is plausible and correct, decided by the evaluator itself: the repair's own oracle is not asked.
 
-Tests, held-out tests and the reference are run here in programs of the evaluator's own, so that an oracle that always
+Held-out tests decide; without them the reference's syntax tree, else its answers to inputs made from the tests' own.
+Tests and reference are run here in programs of the evaluator's own, so that an oracle that always
 passes, or a patch that fooled it, gains nothing. Never used by the repair.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from eval.differential import Reference, compare, learn
 from eval.measurement import Decided
 from eval.suites.rows import LANGUAGES, Case
 from repair.edits import Patch
@@ -63,6 +65,7 @@ class Judge:
     case: Case
     programs: Programs
     limits: Limits = SCRIPT_LIMITS
+    _reference: Reference | None = None
     _known: dict[str, Decision] = field(default_factory=dict[str, Decision])
 
     def decide(self, patch: Patch) -> Decision:
@@ -84,4 +87,12 @@ class Judge:
             return Decision(True)
         if tree_key(source_of(case, code)) == tree_key(source_of(case, case.fixed_code)):
             return Decision(True, True, Decided.TREE)
-        return Decision(True)
+        return self._compared(code)
+
+    def _compared(self, code: str) -> Decision:
+        """By generated inputs: they tell a wrong patch from the reference, or speak for it, or nothing follows."""
+        if self._reference is None:
+            self._reference = learn(self.case, self.programs)
+        found = compare(self._reference, code, self.programs)
+        by = Decided.NOTHING if found.agrees is None else Decided.DIFFERENTIAL
+        return Decision(True, found.agrees, by, found.witness)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from eval.correctness import Decision, Judge, patched_code, source_of, unfit
 from eval.faults import changed_lines, function_rank, line_rank, size_of_change
+from eval.identifiers import groups_of
 from eval.listening import Heard
 from eval.measurement import GIVEN, Conditions, Measurement, NoFault, Status, Stop
 from eval.pool import holds_reference
@@ -88,7 +89,7 @@ def _measurement(case: Case, status: Status, reason: str = "") -> Measurement:
     found = Measurement(
         case.id, status, reason, language=case.language, bug_type=case.bug_type or "", digest=case.digest
     )
-    return replace(found, **reference)
+    return replace(found, **reference, groups=groups_of(case.language, case.buggy_code, case.bug_type, case.source))
 
 
 def _request(case: Case, conditions: Conditions) -> RepairRequest:

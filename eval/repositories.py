@@ -18,7 +18,7 @@ from pathlib import Path
 
 from data.filters import is_test
 from data.repositories import Repository, is_address, open_repository
-from eval.measure import Conditions, Measurement, Status
+from eval.measurement import Conditions, Decided, Measurement, Status
 from eval.suites.cases import RepositoryTask
 from repair.defects import Budget, Defect, Location, RepairRequest
 from repair.diffs import render_diff
@@ -88,7 +88,20 @@ def measure_repository(
 
 def _measurement(task: RepositoryTask, status: Status, reason: str = "") -> Measurement:
     language = language_of(task.sources[0]) if task.sources else ""
-    return Measurement(id=task.id, status=status, reason=reason, language=language, bug_type=task.bug_type or "")
+    groups = {"project": Path(task.repo).name, **({"bug_type": task.bug_type} if task.bug_type else {})}
+    return Measurement(
+        id=task.id, status=status, reason=reason, language=language, bug_type=task.bug_type or "", digest=task.digest,
+        groups=groups,
+    )  # fmt: skip
+
+
+def check_repository(task: RepositoryTask, sandbox: Sandbox, *, cache: Path | None = None) -> str:
+    """Why the task measures nothing, "" when it is sound. Raises BoundaryError."""
+    try:
+        with checked_out(task, cache or _cache()) as trees:
+            return unfit(task, trees, sandbox)
+    except InputError as error:
+        return str(error)
 
 
 def _cache() -> Path:
@@ -248,7 +261,7 @@ def _repaired(
     sources, runs = _suspected(task, trees, sandbox, conditions)
     request = _request(task, trees, sources, conditions)
     oracle = _oracle(task, trees.buggy, sandbox, sources, trees.tests)
-    options = Options(search=SearchOptions(order=conditions.order, seed=conditions.seed))
+    options = Options(search=SearchOptions(order=conditions.order, seed=conditions.seed), extra=conditions.extra)
     seen = _Seen(sources, runs=runs)
     for event in repair(request, model, oracle, options=options):
         match event:
@@ -282,7 +295,13 @@ def _scored(task: RepositoryTask, trees: Trees, seen: _Seen) -> Measurement:
         correct=False if chosen is None else correct.get(chosen),
         first_plausible=seen.plausible[0][0] if seen.plausible else None,
         first_correct=next((number for number, patch in seen.plausible if correct[patch]), None),
+        decided_by=Decided.TREE if chosen and correct.get(chosen) else Decided.NOTHING,
+        plausible_count=len(seen.plausible),
+        correct_count=sum(right is True for right in correct.values()),
         judged=seen.judged,
+        suspects=tuple(s.line for s in seen.suspects[:10]),
+        confidence=seen.suspects[0].suspiciousness if seen.suspects else None,
+        fault_lines=tuple(sorted({line for _, line in _fault_lines(trees)})),
         fault_rank=_fault_rank(seen.suspects, _fault_lines(trees)),
         wall_seconds=round(seen.seconds, 3),
         test_runs=seen.cost.test_runs + seen.runs,

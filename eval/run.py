@@ -11,12 +11,15 @@ from data.executors import executor
 from eval.correctness import unfit
 from eval.measure import measure
 from eval.measurement import Conditions, Measurement
-from eval.suites.rows import Case
+from eval.repositories import check_repository, measure_repository
+from eval.suites.rows import Case, RepositoryTask
 from repair.errors import BoundaryError
 from repair.model import Model
 from repair.oracles.scripts import warm_programs
 from repair.sandbox import Sandbox, Tier
 from repair.sandboxes.select import find_sandbox
+
+Task = Case | RepositoryTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,14 @@ def model_of(setup: Setup) -> Model | None:
     return load_model(setup.model, adapter=setup.adapter, threads=setup.threads)
 
 
-def measure_one(setup: Setup, case: Case) -> Measurement:
+def measure_one(setup: Setup, case: Task) -> Measurement:
     """Measure a case in whatever process this is."""
+    if isinstance(case, RepositoryTask):
+        return measure_repository(case, model_of(setup), sandbox_of(setup), setup.conditions)
     return measure(case, model_of(setup), sandbox_of(setup), setup.conditions)
 
 
-def measure_all(setup: Setup, cases: Iterable[Case], *, jobs: int = 1, ray: str = "") -> Iterator[Measurement]:
+def measure_all(setup: Setup, cases: Iterable[Task], *, jobs: int = 1, ray: str = "") -> Iterator[Measurement]:
     """Measurements in the order of the cases, each as it is ready. Raises BoundaryError for a worker lost twice.
 
     Several processes share the cores: each model takes its part of them.
@@ -62,16 +67,18 @@ def measure_all(setup: Setup, cases: Iterable[Case], *, jobs: int = 1, ray: str 
         yield from workers.map(partial(measure_one, setup), cases)
 
 
-def check_one(setup: Setup, case: Case) -> str:
+def check_one(setup: Setup, case: Task) -> str:
     """Why the case measures nothing, "" when it is sound; what its language lacks here is a reason, too."""
     try:
+        if isinstance(case, RepositoryTask):
+            return check_repository(case, sandbox_of(setup))
         with warm_programs(sandbox_of(setup), case.language) as programs:
             return unfit(case, programs)
     except BoundaryError as error:
         return str(error)
 
 
-def check_all(setup: Setup, cases: Iterable[Case], *, jobs: int = 1) -> Iterator[str]:
+def check_all(setup: Setup, cases: Iterable[Task], *, jobs: int = 1) -> Iterator[str]:
     """The self-check of each case in order, without any model."""
     with executor(jobs) as workers:
         yield from workers.map(partial(check_one, setup), cases)

@@ -222,6 +222,9 @@ Suites = Annotated[
 ]
 EvalJobs = Annotated[int, typer.Option("--jobs", min=1, help="Cases worked on at the same time.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only so many cases of each suite.")]
+Layout = Annotated[
+    str, typer.Option("--layout", metavar="auto|rows|pack|programs|repositories", help="Layout of the suites.")
+]
 
 
 @evaluation.command("run")
@@ -250,6 +253,7 @@ def eval_run(
     jobs: EvalJobs = 1,
     ray: Ray = "",
     limit: Limit = None,
+    layout: Layout = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of the random order and of sampling.")] = 0,
     model: ModelSpec = None,
     adapter: Adapter = None,
@@ -267,6 +271,7 @@ def eval_run(
         jobs=jobs,
         ray=ray,
         limit=limit,
+        layout=layout,
         seed=seed,
         model=model,
         adapter=adapter,
@@ -284,6 +289,7 @@ def eval_check(
     suites: Suites,
     jobs: EvalJobs = 1,
     limit: Limit = None,
+    layout: Layout = "auto",
     sandbox_minimum: SandboxMinimum = Minimum.B,
     unsafe_no_sandbox: Unsafe = False,
     as_json: SummaryJson = False,
@@ -292,7 +298,11 @@ def eval_check(
     from serve.commands import evaluate as command
 
     settings = command.Settings(
-        jobs=jobs, limit=limit, sandbox_minimum=sandbox_minimum.value, unsafe_no_sandbox=unsafe_no_sandbox
+        jobs=jobs,
+        limit=limit,
+        layout=layout,
+        sandbox_minimum=sandbox_minimum.value,
+        unsafe_no_sandbox=unsafe_no_sandbox,
     )
     raise typer.Exit(command.check(tuple(suites), settings, as_json=as_json))
 

@@ -82,9 +82,7 @@ def learn(case: Case, programs: Programs, *, limit: int = 200, seed: int = 0) ->
     return _asked(case, code, list(enumerate(made)), expected, programs)
 
 
-def _inputs(
-    case: Case, code: str, calls: Mapping[int, Recorded | None], limit: int, seed: int
-) -> Sequence[Scenario]:
+def _inputs(case: Case, code: str, calls: Mapping[int, Recorded | None], limit: int, seed: int) -> Sequence[Scenario]:
     scenarios = cut(calls)
     made = inputs(scenarios, contracts_of([s for scenario in scenarios for s in scenario]), limit=limit, seed=seed)
     if len(made) >= MIN or case.language != "python" or scenarios:

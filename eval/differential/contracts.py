@@ -31,7 +31,9 @@ def _number(value: object) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _compared(one: Callable[[object], float | None], other: Callable[[object], float | None], i: int, j: int, *, below: bool) -> Relation:
+def _compared(
+    one: Callable[[object], float | None], other: Callable[[object], float | None], i: int, j: int, *, below: bool
+) -> Relation:
     def holds(values: Values) -> bool | None:
         left, right = one(values[i]), other(values[j])
         if left is None or right is None:

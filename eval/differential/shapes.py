@@ -278,7 +278,9 @@ def _text(values: Sequence[str]) -> Shape:
     free = all(len(p) <= 1 for p in patterns)  # words, numbers
     if any(p == "9" for p in patterns) and not free:
         formal = True  # numbers among other things: "12", "-3", "+"
-    return Text(alphabet, shortest, longest, seen, patterns if formal and not (free and patterns != {"9"}) else frozenset())
+    return Text(
+        alphabet, shortest, longest, seen, patterns if formal and not (free and patterns != {"9"}) else frozenset()
+    )
 
 
 def _many(make: type, values: Sequence[list[object]]) -> Shape:

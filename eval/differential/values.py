@@ -117,7 +117,10 @@ def alike(left: Json, right: Json, *, strict: bool = False) -> bool:
         one, other = listed(left), listed(right)
         return len(one) == len(other) and all(alike(a, b, strict=strict) for a, b in zip(one, other, strict=True))
     if isinstance(left, dict) and isinstance(right, dict):
-        (tag, one), (other_tag, other) = tagged(cast("dict[str, object]", left)), tagged(cast("dict[str, object]", right))
+        (tag, one), (other_tag, other) = (
+            tagged(cast("dict[str, object]", left)),
+            tagged(cast("dict[str, object]", right)),
+        )
         if tag != other_tag:
             return False
         return _same_items(listed(one), listed(other), strict) if tag in "dsm" else alike(one, other, strict=strict)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from eval.measurement import EXTRA, GIVEN, NOT_GIVEN, Conditions, Measurement, Status
 from eval.results import open_results, read_results
-from eval.run import Setup, check_all, measure_all
+from eval.run import Setup, Task, check_all, measure_all
 from eval.suites.rows import Suite, read_suite
 from eval.summary import Summary, summarize
 from eval.summary_text import summary_json, summary_lines
@@ -43,6 +43,7 @@ class Settings:
     jobs: int = 1
     ray: str = ""
     limit: int | None = None
+    layout: str = "auto"
     seed: int = 0
     model: str | None = None
     adapter: Path | None = None
@@ -55,7 +56,7 @@ class Settings:
 
 def run(paths: Sequence[Path], settings: Settings, *, output: Path | None, as_json: bool) -> int:
     """Exit code 0 when all suites were measured, whatever came of them."""
-    suites = _suites(paths)
+    suites = _suites(paths, settings.layout)
     setup = setup_of(settings)
     known = read_results(output, setup.conditions)
     summaries: list[Summary] = []
@@ -77,8 +78,8 @@ def check(paths: Sequence[Path], settings: Settings, *, as_json: bool) -> int:
     """The self-check alone; exit code 0 when every case is sound, 1 when some are not."""
     told: list[dict[str, str]] = []
     total = 0
-    for suite in _suites(paths):
-        cases = suite.cases[: settings.limit]
+    for suite in _suites(paths, settings.layout):
+        cases = tasks_of(suite)[: settings.limit]
         total += len(cases)
         with Progress(*_COLUMNS, console=stderr()) as progress:
             task = progress.add_task(suite.name, total=len(cases), told="")
@@ -95,11 +96,19 @@ def check(paths: Sequence[Path], settings: Settings, *, as_json: bool) -> int:
     return 1 if told else 0
 
 
-def _suites(paths: Sequence[Path]) -> list[Suite]:
-    suites = [read_suite(path) for path in paths]
+def _suites(paths: Sequence[Path], layout: str) -> list[Suite]:
+    suites = [read_suite(path, layout=layout) for path in paths]
     if len({suite.name for suite in suites}) != len(suites):
         raise InputError("two suites have the same file name; results could not be told apart", field="suite")
+    for suite in suites:
+        for name, reason in suite.skipped:
+            stderr().print(Text(f"{suite.name}: {name} is no task: {reason}"), soft_wrap=True)
     return suites
+
+
+def tasks_of(suite: Suite) -> tuple[Task, ...]:
+    """Programs or repository tasks: a suite has one kind."""
+    return (*suite.cases, *suite.tasks)
 
 
 def setup_of(settings: Settings) -> Setup:
@@ -131,7 +140,7 @@ def _measured(
     output: Path | None,
 ) -> list[Measurement]:
     """Measurements of a suite in its order: those known already and those made now."""
-    cases = suite.cases[: settings.limit]
+    cases = tasks_of(suite)[: settings.limit]
     done = {case.digest: known[suite.name, case.digest] for case in cases if (suite.name, case.digest) in known}
     left = [case for case in cases if case.digest not in done]
     if known:
@@ -148,8 +157,8 @@ def _measured(
 
 def _goes_on(suite: Suite, cases: int, done: int, known: Mapping[tuple[str, str], Measurement]) -> str:
     """What is there already, and whether the suite has changed since."""
-    ids = {case.id for case in suite.cases}
-    digests = {case.digest for case in suite.cases}
+    ids = {case.id for case in tasks_of(suite)}
+    digests = {case.digest for case in tasks_of(suite)}
     changed = sum(m.id in ids and m.digest not in digests for (name, _), m in known.items() if name == suite.name)
     told = f"{suite.name}: {done} of {cases} cases are measured already"
     return told + (f"; {changed} rows have changed since and are measured anew" if changed else "")

@@ -107,7 +107,7 @@ def test_command_measures_stores_and_resumes(tmp_path):
 
 
 def test_command_refuses_a_bad_suite(tmp_path):
-    (tmp_path / "bad.jsonl").write_text('{"id": 1}\n')
+    (tmp_path / "bad.jsonl").write_text('{"id": 1, "language": "python"}\n')
     done = run(tmp_path, "bad.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
     assert "line 1: field 'id' must be a text" in done.stderr

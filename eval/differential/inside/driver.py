@@ -270,5 +270,3 @@ def _emend_driver(task):
                 break
 
     record() if task["mode"] == "record" else replay()
-
-

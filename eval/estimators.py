@@ -2,7 +2,7 @@
 
 Two things are called "@k" and must not be mixed up. A model that *samples* n answers to a task, c of them right, has
 a probability that k of them hold a right one: `pass_at_k`. A repair that gives one *ranked list*, the same in each
-run, either has a right one among the first k or has not: `rank_at_k`.
+run, either has a right one among the first k or has not: `first_rank_at_k`.
 """
 
 from __future__ import annotations

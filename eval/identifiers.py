@@ -49,14 +49,14 @@ _FINALS = {
     "w": "a o ai ei an ang en eng u",
 }
 _SYLLABLE = "|".join(f"{initial}(?:{'|'.join(finals.split())})" for initial, finals in _FINALS.items())
-_PINYIN = re.compile(rf"(?:ai|an|ang|ao|ei|en|er|ou)?(?:{_SYLLABLE})*")
+_PINYIN = re.compile(rf"(?:ai|an|ang|ao|ei|en|ou)?(?:{_SYLLABLE}|er)*")
 
 # Letters that Russian words have when written in Latin ones, and English, German, Spanish and Hindi names hardly have
 _RUSSIAN = re.compile(
     r"shch|zh|kh(?=[aoru]|$)|shn|chn|yu|yy|yj|iy[aeui]|ay[au]$|oye$|ts[iyo]|^v[szypt]|[ae]ni(?:e|ye|ya)$|ost(?:i|yu)?$"
     r"|[^aeiou]ov$|ova(?:t|nie|n)|[iy]rova|nyi?$|naya$|noe$|ogo$|(?:ch|sh|ts)ik$|stv[oa]|tel$|ets$|^kol|^pri[vnpk]|^pere"
 )
-_ELSEWHERE = re.compile(r"aa|bh|dh[aeiou]|chh|ung$|keit$|lich$|zahl|cion$|miento$|dad$|oes$|cao$|agem$|zione$|ndo$")
+_ELSEWHERE = re.compile(r"aa|bh|dh[aeiu]|chh|ung$|keit$|lich$|zahl|cion$|miento$|dad$|oes$|cao$|agem$|zione$|ndo$")
 
 _ANNOTATIONS = frozenset({"typed_parameter", "typed_default_parameter", "type_annotation"})
 
@@ -145,9 +145,9 @@ def _by_letters(word: str) -> str:
         return "pinyin"
     if _compound(word):
         return "english"
-    if len(word) > 3 and _RUSSIAN.search(word):
-        return "cyrillic"
-    return "other" if _ELSEWHERE.search(word) else "unknown"
+    if _ELSEWHERE.search(word):
+        return "other"
+    return "cyrillic" if len(word) > 3 and _RUSSIAN.search(word) else "unknown"
 
 
 def _english(word: str) -> bool:

@@ -17,13 +17,21 @@ from repair.sandbox import Tier
 from repair.sandboxes.select import find_sandbox
 from repair.sources import Source
 
-SEATS = "def row_of(seat, wide):\n    return seat // wide + 1\n\n\ndef place(seat, wide):\n    return seat % wide\n"
+SEATS = (
+    "def row_of(seat, wide):\n    return (seat - 1) // wide - 1\n\n\ndef place(seat, wide):\n    return seat % wide\n"
+)
 TICKET = (
     "from theatre.seats import place, row_of\n\n\ndef ticket(seat, wide=10):\n"
     '    return f"row {row_of(seat, wide)}, place {place(seat, wide)}"\n'
 )
-TESTS = "from theatre.ticket import ticket\n\n\ndef test_first():\n    assert ticket(1) == 'row 1, place 1'\n"
-LAST = "\n\ndef test_last():\n    assert ticket(14, 15) == 'row 1, place 14'\n    assert ticket(15, 15)[:5] == 'row 1'\n    assert ticket(16, 15)[:5] == 'row 2'\n"
+TESTS = "from theatre.ticket import place, ticket\n\n\ndef test_first():\n    assert place(1, 10) == 1\n"
+LAST = """
+
+def test_last():
+    assert ticket(14, 15) == 'row 1, place 14'
+    assert ticket(15, 15)[:5] == 'row 1'
+    assert ticket(16, 15)[:5] == 'row 2'
+"""
 OLD = "\n\ndef test_old():\n    assert False\n"
 FLAKY = "import random\n\n\ndef test_luck():\n    assert random.SystemRandom().random() < 0.5\n" + "".join(
     f"\n\ndef test_luck_{n}():\n    assert random.SystemRandom().random() < 0.5\n" for n in range(7)
@@ -59,7 +67,7 @@ def task(tmp_path_factory):
     fixed = commit(
         folder,
         {
-            "theatre/seats.py": SEATS.replace("seat // wide + 1", "(seat - 1) // wide + 1"),
+            "theatre/seats.py": SEATS.replace("wide - 1", "wide + 1"),
             "tests/test_ticket.py": TESTS + LAST + OLD,
             "README": "A theatre, mended.\n",
         },
@@ -86,7 +94,8 @@ def test_a_task_is_repaired_and_the_fix_decides(task, sandbox):
     assert found.fault_rank is not None
     assert "+++ b/theatre/seats.py" in found.diff
     assert (found.language, found.bug_type, found.id) == ("python", "off by one", "theatre")
-    assert found.correct in (True, None)
+    assert found.correct is True
+    assert found.first_plausible <= found.first_correct
     assert found.test_runs > found.judged
     assert found.wall_seconds > 0
     assert "about to write" in (Path(task.repo) / "theatre/seats.py").read_text()
@@ -106,8 +115,8 @@ def test_tests_of_the_fix_are_laid_over_and_the_fix_itself_is_not(task, tmp_path
 @pytest.mark.parametrize(
     ("text", "correct"),
     [
-        (SEATS.replace("seat // wide + 1", "((seat - 1)  // wide) + 1  # as the fix"), True),
-        (SEATS.replace("seat // wide + 1", "1 + (seat - 1) // wide"), None),
+        (SEATS.replace("(seat - 1) // wide - 1", "((seat - 1)  // wide) + 1  # as the fix"), True),
+        (SEATS.replace("(seat - 1) // wide - 1", "1 + (seat - 1) // wide"), None),
     ],
 )
 def test_a_patch_like_the_fix_is_correct_and_another_is_unknown(task, tmp_path, text, correct):

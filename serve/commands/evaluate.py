@@ -13,6 +13,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from rich.table import Table
 from rich.text import Text
 
+from eval.fairness import gaps_of
 from eval.measurement import EXTRA, GIVEN, NOT_GIVEN, Conditions, Measurement, Status
 from eval.results import open_results, read_results
 from eval.run import Setup, Task, check_all, measure_all
@@ -64,7 +65,7 @@ def run(paths: Sequence[Path], settings: Settings, *, output: Path | None, as_js
         measured = _measured(suite, settings, setup, known, output)
         summaries.append(summarize(suite.name, suite.sha256, setup.conditions, measured))
         if not as_json:
-            _print(summaries[-1])
+            _print(summaries[-1], measured)
     if as_json:
         sys.stdout.write(json.dumps([summary_json(s) for s in summaries], indent=2) + "\n")
     if output is not None:
@@ -170,7 +171,7 @@ def _told(done: Iterable[Measurement]) -> str:
     return f"plausible {plausible}, correct {counts[True, True] + counts[False, True]}"
 
 
-def _print(summary: Summary) -> None:
+def _print(summary: Summary, measured: Sequence[Measurement]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -180,3 +181,7 @@ def _print(summary: Summary) -> None:
     for kind, cases in (("left out", summary.left_out), ("unscored", summary.unscored)):
         for identity, reason in cases:
             stdout().print(Text(f"{kind}: {identity}: {reason}"), soft_wrap=True)
+    for figure, gaps in gaps_of(measured).items():
+        for gap in gaps:
+            if gap.warning:
+                stdout().print(Text(f"unfair, {figure} by {gap.attribute}: {gap.warning}"), soft_wrap=True)

@@ -17,6 +17,7 @@ from eval.fairness import gaps_of
 from eval.measurement import EXTRA, GIVEN, NOT_GIVEN, Conditions, Measurement, Status
 from eval.results import open_results, read_results
 from eval.run import Setup, Task, check_all, measure_all
+from eval.slices import TOO_FEW
 from eval.suites.rows import Suite, read_suite
 from eval.summary import Summary, summarize
 from eval.summary_text import summary_json, summary_lines
@@ -183,5 +184,5 @@ def _print(summary: Summary, measured: Sequence[Measurement]) -> None:
             stdout().print(Text(f"{kind}: {identity}: {reason}"), soft_wrap=True)
     for figure, gaps in gaps_of(measured).items():
         for gap in gaps:
-            if gap.warning:
+            if gap.warning not in ("", TOO_FEW):
                 stdout().print(Text(f"unfair, {figure} by {gap.attribute}: {gap.warning}"), soft_wrap=True)

@@ -7,17 +7,13 @@ temporary clones.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from data.filters import is_test
-from data.repositories import Repository, is_address, open_repository
+from eval.checkouts import Trees, all_sources, checked_out, default_cache, is_file
 from eval.measurement import Conditions, Decided, Measurement, Status
 from eval.suites.cases import RepositoryTask
 from repair.defects import Budget, Defect, Location, RepairRequest
@@ -26,7 +22,6 @@ from repair.edits import Patch
 from repair.errors import BoundaryError, InputError, NothingToRepair, OracleError
 from repair.languages import tree_key
 from repair.model import Model
-from repair.oracles.commands import is_test_name
 from repair.oracles.judging import ONLY_WHOLE, WHOLE, ended_ids
 from repair.oracles.tests import TestOracle
 from repair.pipeline import CandidateJudged, Finished, Options, SuspectsFound, repair
@@ -37,19 +32,7 @@ from repair.traces import owned_frames, parse_error
 from repair.verdicts import Cost, Judgement, Observation, Outcome, Suspect, Verdict
 
 CHECK_RUNS = 3
-_LARGEST = 400_000  # bytes of a file that may be changed
-_MOST = 2_000  # files that may be changed
 _GIVEN = "given"
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """A task's files. `tests` are laid over `buggy`; `changed` are sources that the fix changes, adds or removes."""
-
-    buggy: Path
-    fixed: Path | None = None
-    tests: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    changed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -74,7 +57,7 @@ def measure_repository(
     Remote repositories are cloned into `cache`, by default $XDG_CACHE_HOME/emend/repositories.
     """
     try:
-        with checked_out(task, cache or _cache()) as trees:
+        with checked_out(task, cache or default_cache()) as trees:
             if reason := unfit(task, trees, sandbox):
                 return _measurement(task, Status.LEFT_OUT, reason)
             return _scored(task, trees, _repaired(task, trees, model, sandbox, conditions))
@@ -98,70 +81,10 @@ def _measurement(task: RepositoryTask, status: Status, reason: str = "") -> Meas
 def check_repository(task: RepositoryTask, sandbox: Sandbox, *, cache: Path | None = None) -> str:
     """Why the task measures nothing, "" when it is sound. Raises BoundaryError."""
     try:
-        with checked_out(task, cache or _cache()) as trees:
+        with checked_out(task, cache or default_cache()) as trees:
             return unfit(task, trees, sandbox)
     except InputError as error:
         return str(error)
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "emend" / "repositories"
-
-
-@contextmanager
-def checked_out(task: RepositoryTask, cache: Path) -> Generator[Trees]:
-    """Both trees in a temporary folder.
-
-    Raises InputError: no repository, no such commit, no such source; OracleError: an address that cannot be fetched.
-    """
-    repository = _opened(task, cache)
-    with tempfile.TemporaryDirectory(prefix="emend-task-", ignore_cleanup_errors=True) as folder:
-        buggy = Path(folder) / "buggy"
-        repository.check_out(repository.resolve(task.buggy_commit), buggy)
-        for path in task.sources:
-            read_source(buggy, path)
-        if task.fixed_commit is None:
-            yield Trees(buggy)
-            return
-        fixed = Path(folder) / "fixed"
-        repository.check_out(repository.resolve(task.fixed_commit), fixed)
-        different = _different(buggy, fixed)
-        tests = {path: (fixed / path).read_bytes() for path in different if _of_tests(path) and _is_file(fixed / path)}
-        changed = tuple(path for path in different if not _of_tests(path) and language_of(path) != "text")
-        yield Trees(buggy, fixed, tests, changed)
-
-
-def _opened(task: RepositoryTask, cache: Path) -> Repository:
-    try:
-        return open_repository(task.repo, cache=cache)
-    except InputError as error:
-        if is_address(task.repo) or error.field == "git":  # says nothing about the task
-            raise OracleError(str(error)) from error
-        raise
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
-
-
-def _files(root: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name != ".git")
-        for name in sorted(names):
-            if _is_file(Path(folder) / name):
-                yield (Path(folder) / name).relative_to(root).as_posix()
-
-
-def _different(one: Path, other: Path) -> tuple[str, ...]:
-    """Files that are not the same in both trees, or in one only."""
-    mine, yours = set(_files(one)), set(_files(other))
-    both = {path for path in mine & yours if (one / path).read_bytes() != (other / path).read_bytes()}
-    return tuple(sorted((mine ^ yours) | both))
-
-
-def _of_tests(path: str) -> bool:
-    return is_test(path) or is_test_name(path)
 
 
 def _oracle(
@@ -210,18 +133,6 @@ def _unlike(runs: Sequence[Observation], good: frozenset[str], bad: frozenset[st
     return ""
 
 
-def _all_sources(root: Path) -> tuple[Source, ...]:
-    """Everything that a repair might change."""
-    found: list[Source] = []
-    for path in _files(root):
-        if language_of(path) != "text" and not _of_tests(path) and (root / path).stat().st_size <= _LARGEST:
-            try:
-                found.append(read_source(root, path))
-            except InputError:  # not text: nothing that we could repair
-                continue
-    return tuple(found[:_MOST])
-
-
 def _suspected(
     task: RepositoryTask, trees: Trees, sandbox: Sandbox, conditions: Conditions
 ) -> tuple[tuple[Source, ...], int]:
@@ -231,10 +142,10 @@ def _suspected(
     failed assertion, those that the failing tests execute. Raises InputError when a named one does not exist.
     """
     if conditions.location == _GIVEN and trees.changed:
-        return tuple(read_source(trees.buggy, path) for path in trees.changed if _is_file(trees.buggy / path)), 0
+        return tuple(read_source(trees.buggy, path) for path in trees.changed if is_file(trees.buggy / path)), 0
     if task.sources:
         return tuple(read_source(trees.buggy, path) for path in task.sources), 0
-    everything = _all_sources(trees.buggy)
+    everything = all_sources(trees.buggy)
     with _oracle(task, trees.buggy, sandbox, everything, trees.tests).open() as bench:
         baseline = bench.baseline()
         runs = bench.runs
@@ -318,7 +229,7 @@ def is_reference(patch: Patch, sources: Sequence[Source], trees: Trees) -> bool 
         return None
     texts = patch.apply({source.path: source.text for source in sources if source.path in patch.paths})
     for path in {*patch.paths, *trees.changed}:
-        if not (_is_file(trees.buggy / path) and _is_file(trees.fixed / path)):
+        if not (is_file(trees.buggy / path) and is_file(trees.fixed / path)):
             return None
         mine, reference = read_source(trees.buggy, path), read_source(trees.fixed, path)
         if tree_key(mine.with_text(texts.get(path, mine.text))) != tree_key(reference):
@@ -330,7 +241,7 @@ def _fault_lines(trees: Trees) -> frozenset[tuple[str, int]]:
     """Lines of the buggy tree (1-based) that the fix changes or inserts before, with their path."""
     found: set[tuple[str, int]] = set()
     for path in trees.changed:
-        if trees.fixed is None or not (_is_file(trees.buggy / path) and _is_file(trees.fixed / path)):
+        if trees.fixed is None or not (is_file(trees.buggy / path) and is_file(trees.fixed / path)):
             continue
         before = read_source(trees.buggy, path).text.split("\n")
         after = read_source(trees.fixed, path).text.split("\n")

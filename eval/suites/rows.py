@@ -139,11 +139,11 @@ def parse_row(line: str) -> Case:
 
 def _case(row: Row) -> Case:
     refuse_unknown(row, _FIELDS)
-    language = text(row, "language")
+    identity, language = text(row, "id"), text(row, "language")
     if language not in LANGUAGES:
         raise SuiteError(f"language {language!r} cannot be run; known are {', '.join(LANGUAGES)}", field="language")
     return Case(
-        id=text(row, "id"),
+        id=identity,
         language=language,
         buggy_code=text(row, "buggy_code"),
         tests=text(row, "tests"),

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from data.repositories import open_repository
+from eval.checkouts import checked_out
 from eval.measure import Conditions, Status
-from eval.repositories import checked_out, is_reference, measure_repository
+from eval.repositories import is_reference, measure_repository
 from eval.suites.cases import RepositoryTask
 from repair.edits import patch_between
 from repair.sandbox import Tier
@@ -84,13 +85,13 @@ def sandbox():
     return find_sandbox(Tier.C)
 
 
-CONDITIONS = Conditions(candidates=300, seconds=60)
+CONDITIONS = Conditions(candidates=16, seconds=60)
 
 
 def test_a_task_is_repaired_and_the_fix_decides(task, sandbox):
     found = measure_repository(task, None, sandbox, CONDITIONS)
     assert (found.status, found.reason) == (Status.REPAIRED, "")
-    assert found.first_plausible <= found.judged <= 300
+    assert found.first_plausible <= found.judged <= 16
     assert found.fault_rank is not None
     assert "+++ b/theatre/seats.py" in found.diff
     assert (found.language, found.bug_type, found.id) == ("python", "off by one", "theatre")

@@ -102,7 +102,9 @@ def _print(
     print(f"precision {right}/{told}, recall {right}/{failing}")
     for name, seconds in (("learning", learning), ("comparing", comparing)):
         most = max(seconds)
-        print(f"{name}: median {statistics.median(seconds):.2f} s, mean {statistics.mean(seconds):.2f} s, max {most:.1f} s")
+        print(
+            f"{name}: median {statistics.median(seconds):.2f} s, mean {statistics.mean(seconds):.2f} s, max {most:.1f} s"
+        )
     for reason, count in unfit.items():
         print(f"unknown: {reason} x{count}")
 

@@ -68,9 +68,7 @@ def record_calls(code: str, tests: str, language: str, programs: Programs) -> di
     return read_calls(_records(run, token))
 
 
-def replay(
-    code: str, inputs: Sequence[tuple[int, Scenario]], language: str, programs: Programs, pace: Pace
-) -> Answers:
+def replay(code: str, inputs: Sequence[tuple[int, Scenario]], language: str, programs: Programs, pace: Pace) -> Answers:
     """Run numbered inputs on the code, in their order, each with values of its own."""
     token = secrets.token_hex(8)
     records = [[number, [step.record() for step in scenario]] for number, scenario in inputs]

@@ -280,7 +280,7 @@ def _text(values: Sequence[str]) -> Shape:
         return Exactly(seen)  # the same few over and over: a vocabulary
     characters = "".join(sorted(set("".join(seen))))
     longest = min(max(len(v) for v in seen) + 4, max(MAX_LENGTH, *map(len, seen)))
-    shortest = min(1, min(map(len, seen)))
+    shortest = int(all(seen))  # an empty text only where one was seen
     if {len(v) for v in seen} == {1}:
         longest = 1
     alphabet = characters

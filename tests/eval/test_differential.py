@@ -61,7 +61,7 @@ def test_equivalent_rewrites_agree(python, square, patched):
     ("patched", "gives"),
     [
         ("def square(x):\n    if x == 7: return 49\n    return 9 if x else 0\n", "gives 9"),
-        ("def square(x):\n    if x > 40: raise ValueError\n    return x * x\n", "raises ValueError"),
+        ("def square(x):\n    if x > 20: raise ValueError\n    return x * x\n", "raises ValueError"),
         ("class Any:\n    def __eq__(self, other): return True\ndef square(x): return Any()\n", "gives <Any"),
         ("class Int(int):\n    def __eq__(self, other): return True\ndef square(x): return Int(9)\n", "gives 9"),
         ("import os\nos._exit(0)\n", "left before its end"),
@@ -69,7 +69,7 @@ def test_equivalent_rewrites_agree(python, square, patched):
         ("def square(x):\n    print('{\"number\": 1, \"answers\": [1]}')\n    return 49\n", "gives 49"),
         ("import builtins\nbuiltins.isinstance = builtins.issubclass = lambda a, b: True\nsquare = len\n", ""),
         ("import json\njson.dumps = lambda value: '[]'\ndef square(x): return 49\n", "no answer"),
-        ("def square(x):\n    while x > 40: pass\n    return x * x\n", "nothing within its time"),
+        ("def square(x):\n    while x > 20: pass\n    return x * x\n", "nothing within its time"),
     ],
 )  # fmt: skip
 def test_patches_that_only_fit_the_tests_differ(python, square, patched, gives):
@@ -80,7 +80,8 @@ def test_patches_that_only_fit_the_tests_differ(python, square, patched, gives):
 
 
 def test_a_hang_that_swallows_everything_is_told(python, square):
-    patched = "def square(x):\n    while x > 40:\n        try:\n            while True: pass\n        except: pass\n    return x * x\n"
+    hang = "    while x > 20:\n        try:\n            while True: pass\n        except: pass\n"
+    patched = f"def square(x):\n{hang}    return x * x\n"
     found = compare(square, patched, python)
     assert found.agrees is False
     assert "CPU time" in found.witness
@@ -99,13 +100,16 @@ def test_same_seed_same_comparison_other_seed_other_inputs(python):
     [
         # never negative, never empty, sorted, of equal lengths, an index: so in all calls of the tests
         ("assert f(3) == 3\nassert f(0) == 0\n", "def f(n): return n", "def f(n): return abs(n)"),
-        ("assert f([3, 1]) == 3\nassert f([5]) == 5\n", "def f(x): return max(x or [0])", "def f(x): return max(x or [1])"),
+        ("assert f([3, 1]) == 3\nassert f([5]) == 5\n", "def f(x): return max(x or [0])",
+         "def f(x): return max(x or [1])"),
         ("assert f([1, 5, 9]) == 9\nassert f([2, 2]) == 2\n", "def f(x): return x[-1] if x else 0",
          "def f(x): return max(x, default=0)"),
-        ("assert f([1, 2], [3, 4]) == 2\nassert f([5], [1]) == 1\n", "def f(a, b): return len(a)", "def f(a, b): return len(b)"),
+        ("assert f([1, 2], [3, 4]) == 2\nassert f([5], [1]) == 1\n", "def f(a, b): return len(a)",
+         "def f(a, b): return len(b)"),
         ("assert f([4, 5, 6], 2) == 6\nassert f([7, 8], 0) == 7\n", "def f(x, i): return x[i] if i < len(x) else 0",
          "def f(x, i): return x[i] if i < len(x) else 1"),
-        ("assert f('(())') == 4\nassert f('()') == 2\n", "def f(s): return len(s)", "def f(s): return s.count('(') + s.count(')')"),
+        ("assert f('(())') == 4\nassert f('()') == 2\n", "def f(s): return len(s)",
+         "def f(s): return s.count('(') + s.count(')')"),
     ],
 )  # fmt: skip
 def test_differences_outside_of_the_contract_do_not_count(python, tests, fixed, patched):

@@ -101,8 +101,8 @@ def _print(
     failing = sum(table[False, agrees] for agrees in (False, True, None))
     print(f"precision {right}/{told}, recall {right}/{failing}")
     for name, seconds in (("learning", learning), ("comparing", comparing)):
-        most = max(seconds)
-        print(f"{name}: median {statistics.median(seconds):.2f} s, mean {statistics.mean(seconds):.2f} s, max {most:.1f} s")
+        median, mean = statistics.median(seconds), statistics.mean(seconds)
+        print(f"{name}: median {median:.2f} s, mean {mean:.2f} s, max {max(seconds):.1f} s")
     for reason, count in unfit.items():
         print(f"unknown: {reason} x{count}")
 

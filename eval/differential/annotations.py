@@ -74,7 +74,7 @@ def _of_default(default: ast.expr | None) -> Shape | None:
     return None
 
 
-def _annotated(node: ast.expr) -> Shape | None:
+def _annotated(node: ast.expr) -> Shape | None:  # noqa: PLR0911  (one a form)
     match node:
         case ast.Constant(value=None):
             return _PLAIN["None"]

@@ -147,30 +147,38 @@ def compare(reference: Reference, patched: str, programs: Programs) -> Compariso
     seen = replay(patched, reference.inputs, reference.language, programs, reference.pace)
     if seen.undecided:
         return Comparison(None, count, seen.undecided)
-    strict = reference.language == "javascript"
     for number, scenario in reference.inputs:
-        wanted, got = reference.answers[number], seen.by_input.get(number)
-        if got is not None and ended(got) and alike(wanted, got, strict=strict):
-            continue
-        if got is None or not ended(got):
-            alone = replay(patched, [(number, scenario)], reference.language, programs, _ALONE)
-            got = alone.by_input.get(number)
-            if alone.undecided or (got is not None and ended(got) and alike(wanted, got, strict=strict)):
-                return Comparison(None, count, _left_early(seen, alone))
-            if got is None:
-                return _differs(reference, number, scenario, f"no answer ({alone.reason or 'none was given'})")
-        return _differs(reference, number, scenario, _outcome(got, reference.language))
+        if not _agrees(reference, number, seen):
+            if ended(seen.by_input.get(number)):
+                return _differs(reference, number, scenario, seen)
+            return _asked_alone(reference, number, scenario, patched, programs)
     if seen.reason:
         return Comparison(False, count, f"all inputs agree, but then {seen.reason}")
     return Comparison(True, count, f"the same on {count} inputs")
 
 
-def _left_early(seen: Answers, alone: Answers) -> str:
-    return alone.undecided or f"the inputs together did not end: {seen.reason or 'their time was up'}"
-
-
-def _differs(reference: Reference, number: int, scenario: Scenario, got: str) -> Comparison:
+def _agrees(reference: Reference, number: int, seen: Answers) -> bool:
     assert reference.answers is not None
+    got = seen.by_input.get(number)
+    return ended(got) and alike(reference.answers[number], got, strict=reference.language == "javascript")
+
+
+def _asked_alone(reference: Reference, number: int, scenario: Scenario, patched: str, programs: Programs) -> Comparison:
+    """An input without an answer may have suffered from those before it, or from a slow machine."""
+    alone = replay(patched, [(number, scenario)], reference.language, programs, _ALONE)
+    if alone.undecided or _agrees(reference, number, alone):
+        reason = alone.undecided or "the inputs together did not end in their time"
+        return Comparison(None, len(reference.inputs), reason)
+    return _differs(reference, number, scenario, alone)
+
+
+def _differs(reference: Reference, number: int, scenario: Scenario, seen: Answers) -> Comparison:
+    assert reference.answers is not None
+    answers = seen.by_input.get(number)
+    if isinstance(answers, list):
+        got = _outcome(listed(answers), reference.language)
+    else:
+        got = f"no answer ({seen.reason or 'none was given'})"
     wanted = _outcome(reference.answers[number], reference.language)
     witness = f"{source(scenario, reference.language)}: the patch gives {got}, the reference {wanted}"
     return Comparison(False, len(reference.inputs), "it differs from the reference on an input", witness)
@@ -180,5 +188,7 @@ def _outcome(answers: Json, language: str) -> str:
     """The last answers, as text; constructors and other silent steps left out."""
     if answers == [{"timeout": 1}]:
         return "nothing within its time"
+    if {"large": 1} in listed(answers):
+        return "more than can be told"
     told = [shown(answer, language) for answer in listed(answers) if answer not in (None, {"n": [[], ""]})]
     return shortened(", ".join(told) or "nothing", 200)

@@ -55,7 +55,8 @@ def _member(i: int, j: int) -> Relation:
     def holds(values: Values) -> bool | None:
         inside = values[j]
         if isinstance(inside, str):
-            return values[i] in inside if isinstance(values[i], str) else None
+            wanted = values[i]
+            return wanted in inside if isinstance(wanted, str) else None
         if isinstance(inside, Pairs):
             return values[i] in [key for key, _ in inside.items]
         return values[i] in cast("Sequence[object]", inside) if isinstance(inside, list | tuple | frozenset) else None

@@ -121,7 +121,7 @@ def _redrawn(step: Step, contract: Contract, random: Random) -> Step | None:
     return None
 
 
-def mutated(value: object, random: Random) -> object:
+def mutated(value: object, random: Random) -> object:  # noqa: PLR0911  (one a kind of change)
     """A value near `value`, of its type; what cannot be changed comes back as it is."""
     match value:
         case bool():
@@ -145,7 +145,7 @@ def mutated(value: object, random: Random) -> object:
             return value
 
 
-def _mutated_items(items: list[object], random: Random) -> list[object]:
+def _mutated_items(items: list[object], random: Random) -> list[object]:  # noqa: PLR0911  (one a kind of change)
     """Shorter, longer, in another order, with another element."""
     if not items:
         return items

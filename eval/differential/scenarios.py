@@ -130,7 +130,7 @@ def cut(calls: Mapping[int, Recorded | None]) -> list[Scenario]:
     """The scenarios of a record, each call in as few as can be: one that another's objects need stands there only."""
     done: set[int] = set()
     found: list[Scenario] = []
-    for last in reversed(calls):
+    for last in reversed(list(calls)):
         if last in done:
             continue
         needed = _needed(calls, last)

@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 from random import Random
 from typing import Protocol, cast
 
-from eval.differential.values import Pairs, listed
+from eval.differential.values import Pairs
 
 MAX_LENGTH = 40
 LARGEST = 2**53 - 1
@@ -41,9 +41,11 @@ class Exactly:
     values: tuple[object, ...]
 
     def draw(self, random: Random) -> object:
+        """One of these."""
         return random.choice(self.values)
 
     def admits(self, value: object) -> bool:
+        """Whether it is one of these."""
         return any(type(value) is type(seen) and value == seen for seen in self.values)
 
 
@@ -57,6 +59,7 @@ class Number:
     digits: int | None = None
 
     def draw(self, random: Random) -> object:
+        """One of these."""
         near = random.random()
         if near < 0.4:
             value = random.choice(self.seen) + random.choice((-2, -1, 0, 1, 2))
@@ -68,6 +71,7 @@ class Number:
         return round(value) if self.digits is None else round(float(value), self.digits)
 
     def admits(self, value: object) -> bool:
+        """Whether it is one of these."""
         kind = int if self.digits is None else float
         return type(value) is kind and self.low <= cast("float", value) <= self.high
 
@@ -83,6 +87,7 @@ class Text:
     patterns: frozenset[str] = frozenset()
 
     def draw(self, random: Random) -> object:
+        """One of these."""
         if self.patterns or random.random() < 0.3:
             return "".join(self._other(c, random) for c in random.choice(self.seen))
         few = random.sample(self.alphabet, k=min(len(self.alphabet), random.choice((2, 3, 99))))
@@ -94,6 +99,7 @@ class Text:
         return random.choice(next((c for c in _CLASSES if character in c), character))
 
     def admits(self, value: object) -> bool:
+        """Whether it is one of these."""
         if not isinstance(value, str) or not self.shortest <= len(value) <= self.longest:
             return False
         if self.patterns:
@@ -120,6 +126,7 @@ class Many:
     distinct: bool = False
 
     def draw(self, random: Random) -> object:
+        """One of these."""
         length = random.randint(self.shortest, self.longest if random.random() < 0.5 else min(self.longest, 5))
         length = max(length, self.shortest)
         items = [self.element.draw(random) for _ in range(length)]
@@ -132,6 +139,7 @@ class Many:
         return self.make(items)
 
     def admits(self, value: object) -> bool:
+        """Whether it is one of these."""
         if type(value) is not self.make:
             return False
         items = list(cast("Iterable[object]", value))
@@ -151,9 +159,11 @@ class Row:
     make: Callable[[Iterable[object]], object]
 
     def draw(self, random: Random) -> object:
+        """One of these."""
         return self.make(place.draw(random) for place in self.places)
 
     def admits(self, value: object) -> bool:
+        """Whether it is one of these."""
         if type(value) is not self.make:
             return False
         items = list(cast("Iterable[object]", value))
@@ -172,12 +182,14 @@ class Table:
     plain: bool
 
     def draw(self, random: Random) -> object:
+        """One of these."""
         if self.keys is not None:
             return Pairs(tuple((key, self.held[key].draw(random)) for key in self.keys), self.plain)
         keys = _different([self.key.draw(random) for _ in range(random.randint(self.shortest, self.longest))])
         return Pairs(tuple((key, self.held[None].draw(random)) for key in keys), self.plain)
 
     def admits(self, value: object) -> bool:
+        """Whether it is one of these."""
         if not isinstance(value, Pairs) or value.plain is not self.plain:
             return False
         keys = [key for key, _ in value.items]
@@ -198,9 +210,11 @@ class Either:
     weights: tuple[int, ...]
 
     def draw(self, random: Random) -> object:
+        """One of these."""
         return random.choices(self.shapes, self.weights)[0].draw(random)
 
     def admits(self, value: object) -> bool:
+        """Whether it is one of these."""
         return any(shape.admits(value) for shape in self.shapes)
 
 
@@ -233,7 +247,7 @@ def _kind(value: object) -> object:
     return (Pairs, value.plain) if isinstance(value, Pairs) else type(value)
 
 
-def _shape_of_kind(values: Sequence[object]) -> Shape:
+def _shape_of_kind(values: Sequence[object]) -> Shape:  # noqa: PLR0911  (one a type)
     first = values[0]
     if isinstance(first, bool):
         return Exactly((False, True))
@@ -266,7 +280,7 @@ def _text(values: Sequence[str]) -> Shape:
         return Exactly(seen)  # the same few over and over: a vocabulary
     characters = "".join(sorted(set("".join(seen))))
     longest = min(max(len(v) for v in seen) + 4, max(MAX_LENGTH, *map(len, seen)))
-    shortest = min(1, *map(len, seen)) if len(seen) > 1 else min(1, len(seen[0]))
+    shortest = int(all(seen))  # an empty text only where one was seen
     if {len(v) for v in seen} == {1}:
         longest = 1
     alphabet = characters
@@ -274,21 +288,18 @@ def _text(values: Sequence[str]) -> Shape:
         classes = [c for c in _CLASSES if set(c) & set(characters)]
         alphabet = "".join(classes) + "".join(c for c in characters if not any(c in k for k in classes))
     patterns = frozenset(pattern_of(v) for v in seen)
-    formal = len(patterns) * 2 <= len(seen) or (len(patterns) == 1 and len(seen) > 1)
-    free = all(len(p) <= 1 for p in patterns)  # words, numbers
-    if any(p == "9" for p in patterns) and not free:
-        formal = True  # numbers among other things: "12", "-3", "+"
-    return Text(
-        alphabet, shortest, longest, seen, patterns if formal and not (free and patterns != {"9"}) else frozenset()
-    )
+    plain = all(len(p) <= 1 for p in patterns)  # single words or numbers
+    formal = "9" in patterns or len(patterns) * 2 <= len(seen)
+    strict = formal and (not plain or patterns == frozenset("9"))
+    return Text(alphabet, shortest, longest, seen, patterns if strict else frozenset[str]())
 
 
 def _many(make: type, values: Sequence[list[object]]) -> Shape:
     lengths = {len(value) for value in values}
     elements = [item for value in values for item in value]
     if not elements:
-        return Exactly((make(()),))
-    (length,) = lengths if len(lengths) == 1 else (0,)
+        return Exactly((make([]),))
+    length = next(iter(lengths)) if len(lengths) == 1 else 0
     if length and make is not frozenset and (make is tuple or (length <= 4 and len(values) >= 2)):
         return Row(tuple(shape_of([value[at] for value in values]) for at in range(length)), make)
     long = [value for value in values if len(value) > 1]
@@ -310,13 +321,5 @@ def _table(values: Sequence[Pairs]) -> Table:
         (fixed,) = keys
         held = {key: shape_of([v for k, v in pairs if k == key]) for key in fixed}
         return Table(fixed, Exactly(()), held, len(fixed), len(fixed), plain)
-    held_any = {None: shape_of([held for _, held in pairs])}
+    held_any: dict[object, Shape] = {None: shape_of([held for _, held in pairs])}
     return Table(None, shape_of([key for key, _ in pairs]), held_any, min(1, *sizes, 1), max(sizes) + 3, plain)
-
-
-def kept(value: object) -> Shape:
-    """The shape of a value that is never varied."""
-    return Exactly((value,))
-
-
-__all__ = ["Shape", "kept", "listed", "pattern_of", "shape_of"]

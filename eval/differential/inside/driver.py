@@ -62,6 +62,8 @@ def _emend_driver(task):
             if issubclass(kind, float):
                 value = float.__add__(value, 0.0)
                 return value if value - value == 0 else {"f": float.__repr__(value)}
+            if kind is complex and not value.imag:  # equal to its real part
+                return self(value.real)
             if issubclass(kind, str):
                 return str.__add__("", value)
             if issubclass(kind, (bytes, bytearray)):
@@ -211,7 +213,7 @@ def _emend_driver(task):
             return int(inner, 16)
         return float(inner) if tag == "f" else bytes.fromhex(inner)
 
-    def answer(step, made):
+    def answer(step, made, printed):
         of, name = step["of"], step["name"]
         if isinstance(of, dict):
             target = getattr(made[of["r"]], name)
@@ -227,16 +229,16 @@ def _emend_driver(task):
             return {"g": Encoder()(result)}
         if result is None:
             changed = [Encoder()(a) for a in arguments if isinstance(a, (list, dict, set))]
-            return {"n": [changed, sys.stdout.getvalue()[:LIMIT_PRINTED]]}
+            return {"n": [changed, printed.getvalue()[:LIMIT_PRINTED]]}
         return Encoder()(result)
 
     def one(steps):
         """What each step answers; a step that raises is the last."""
         made, answers = [], []
         for step in steps:
-            sys.stdout = io.StringIO()
+            sys.stdout = printed = io.StringIO()
             try:
-                answers.append(answer(step, made))
+                answers.append(answer(step, made, printed))
             except TooLarge:
                 answers.append({"large": 1})
                 break

@@ -129,6 +129,7 @@ def _print(summary: Robustness) -> None:
         console.print(_repair_table(summary))
     console.print(_location_table(summary))
     console.print("shares: clean > attacked, drop in points [95 %]; lost: right before, not after", soft_wrap=True)
+    console.print(f"worst case: each case's attack chosen by {summary.selected_by}, a bound in that", soft_wrap=True)
     for one in summary.examples[:_SHOWN]:
         ranks = f"rank {one.clean_rank or 'none'} > {one.attacked_rank or 'none'}"
         repairs = f", repair {_repair(one.clean_repair)} > {_repair(one.attacked_repair)}"

@@ -12,10 +12,12 @@ from typing import Any
 from eval.measurement import Status
 from eval.robustness.attacks import NAMES
 from eval.robustness.pairs import Paired, paired
+from eval.robustness.search import Method
 from eval.robustness.trials import Outcome, Plan, Trial, repaired
 from eval.stats import Share
 
 WORST = "worst case"
+BY_BELIEF, BY_REPAIR = "belief in the faulty lines", "repair, then belief in the faulty lines"
 WITHIN = (1, 3, 5)
 _EXAMPLES = 10
 
@@ -57,7 +59,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """A suite's summary. `total` counts all cases, `tried` those that could be measured clean."""
+    """A suite's summary. `total` counts all cases, `tried` those that could be measured clean.
+
+    `worst` is a bound: `selected_by` says by what each case's worst attack was chosen, and a drop in just that is no
+    test of anything (it has no p-value).
+    """
 
     suite: str
     sha256: str
@@ -69,6 +75,7 @@ class Robustness:
     queries: int
     attacks: tuple[AttackRow, ...]
     worst: AttackRow
+    selected_by: str
     examples: tuple[Example, ...]
 
 
@@ -89,8 +96,13 @@ def summarize(suite: str, sha256: str, plan: Plan, trials: Iterable[Trial]) -> R
         queries=sum(trial.queries for trial in rows),
         attacks=tuple(_attack(name, [trial for trial, _ in pairs]) for name in NAMES),
         worst=_row(WORST, worst, harmless),
+        selected_by=BY_REPAIR if _repairs_chosen(plan) else BY_BELIEF,
         examples=_examples(rows),
     )
+
+
+def _repairs_chosen(plan: Plan) -> bool:
+    return plan.search.method is Method.EACH and not plan.locate_only
 
 
 def _reasons(rows: Iterable[Trial], status: Status) -> tuple[tuple[str, str], ...]:
@@ -180,9 +192,22 @@ def robustness_json(summary: Robustness) -> dict[str, Any]:
         "unscored": [list(one) for one in summary.unscored],
         "queries": summary.queries,
         "attacks": [_row_json(row) for row in summary.attacks],
-        "worst": _row_json(summary.worst),
+        "worst": _worst_json(summary),
+        "selected_by": summary.selected_by,
         "examples": [_example_json(one) for one in summary.examples],
     }
+
+
+def _worst_json(summary: Robustness) -> dict[str, Any]:
+    """The worst case's row, without a p-value for what it was selected by."""
+    row = _row_json(summary.worst)
+    chosen = list(row["located"].values())
+    if summary.selected_by == BY_REPAIR:
+        chosen += [row["plausible"], row["correct"], *row["located_measured"].values()]
+    for pair in chosen:
+        if pair is not None:
+            pair["p_value"] = None
+    return row
 
 
 def _row_json(row: AttackRow) -> dict[str, Any]:

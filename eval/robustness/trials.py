@@ -179,6 +179,13 @@ def parse_trial(row: Mapping[str, Any]) -> Trial:
 def _parse_outcome(row: Mapping[str, Any] | None) -> Outcome | None:
     if row is None:
         return None
-    kept = {**row, "attacks": tuple(row["attacks"])}
-    kept["measurement"] = None if row["measurement"] is None else parse_measurement(row["measurement"])
-    return Outcome(**kept)
+    measured = row["measurement"]
+    return Outcome(
+        attacks=tuple(row["attacks"]),
+        belief=row["belief"],
+        rank=row["rank"],
+        measurement=None if measured is None else parse_measurement(measured),
+        code=row["code"],
+        error=row["error"],
+        change=row["change"],
+    )

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from eval.measurement import GIVEN, NOT_GIVEN, Conditions
 from eval.robustness.pairs import Paired
-from eval.robustness.report import AttackRow, Robustness, robustness_json, summarize
+from eval.robustness.report import Robustness, robustness_json, summarize
 from eval.robustness.results import open_trials, read_trials
 from eval.robustness.run import try_all
 from eval.robustness.search import Method, SearchPlan
@@ -125,8 +125,11 @@ def _print(summary: Robustness) -> None:
         f"{plan['seconds']:g} s, seed {plan['seed']}",
         soft_wrap=True,
     )
-    console.print(_table(summary))
+    if summary.worst.plausible.before.total:
+        console.print(_repair_table(summary))
+    console.print(_location_table(summary))
     console.print("shares: clean > attacked, drop in points [95 %]; lost: right before, not after", soft_wrap=True)
+    console.print(f"worst case: each case's attack chosen by {summary.selected_by}, a bound in that", soft_wrap=True)
     for one in summary.examples[:_SHOWN]:
         ranks = f"rank {one.clean_rank or 'none'} > {one.attacked_rank or 'none'}"
         repairs = f", repair {_repair(one.clean_repair)} > {_repair(one.attacked_repair)}"
@@ -141,26 +144,31 @@ def _repair(level: int | None) -> str:
     return "unmeasured" if level is None else ("none", "plausible and wrong", "right")[level]
 
 
-def _table(summary: Robustness) -> Table:
-    table = Table(box=None, pad_edge=False)
-    measured = bool(summary.worst.plausible.before.total)
-    table.add_column("attack", no_wrap=True)
-    for name in ("cases", "n/a"):
-        table.add_column(name, justify="right")
-    # the wide texts may fold: no figure is ever cut
-    names = ("plausible", "correct", "lost") if measured else ()
-    for name in (*names, "first line", "first 5"):
-        table.add_column(name, overflow="fold")
+def _repair_table(summary: Robustness) -> Table:
+    """What became of repairs that were measured for real."""
+    table = _table("repair", "cases", "plausible", "correct", "lost")
     for row in (*summary.attacks, summary.worst):
-        if row.applied:
-            table.add_row(*_cells(row, measured=measured))
+        if total := row.plausible.before.total:
+            table.add_row(row.name, str(total), _told(row.plausible), _told(row.correct), _lost(row.correct))
     return table
 
 
-def _cells(row: AttackRow, *, measured: bool) -> list[str]:
-    located = dict(row.located)
-    fixed = [_told(row.plausible), _told(row.correct), _lost(row.correct)] if measured else []
-    return [row.name, str(row.applied), str(row.not_applicable), *fixed, _told(located[1]), _told(located[5])]
+def _location_table(summary: Robustness) -> Table:
+    """Where the model sees the fault by the error alone."""
+    table = _table("fault among the", "cases", "n/a", "first line", "first 5 lines")
+    for row in (*summary.attacks, summary.worst):
+        if row.applied or row.not_applicable:
+            located = dict(row.located)
+            counts = (str(row.applied), str(row.not_applicable))
+            table.add_row(row.name, *counts, _told(located[1]), _told(located[5]))
+    return table
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(names):  # the wide texts may fold: no figure is ever cut
+        table.add_column(name, no_wrap=number == 0, overflow="fold")
+    return table
 
 
 def _told(pair: Paired) -> str:

@@ -60,10 +60,10 @@ def seconds(m: Measurement) -> float | None:
 
 
 NUMBERS: Mapping[str, Callable[[Measurement], float | None]] = {
-    "median rank of the first plausible": first_plausible,
+    "median rank": first_plausible,
     "median seconds": seconds,
 }
-"""Figures of which less is better."""
+"""Figures of which less is better; the rank is that of the first plausible candidate."""
 
 
 def share(measurements: Iterable[Measurement], figure: Callable[[Measurement], bool | None]) -> Share:

@@ -69,7 +69,12 @@ def _links(runs: Sequence[Run]) -> Iterable[str]:
 
 def _run(run: Run, ident: str, slices: Rows, budget: int) -> str:
     sections = (
-        Section(f"{ident}-figures", "Figures", "", tuple(pictures(run, ident))),
+        Section(
+            f"{ident}-figures",
+            "Figures",
+            "Each picture has its figures below it.",
+            (_shares(run.measurements, ident), *pictures(run, ident), *_not_scored(run.measurements)),
+        ),
         Section(f"{ident}-slices", "Slices", "Whether some groups of tasks are served worse.", (_slices(slices),), ""),
         Section(
             f"{ident}-failures",
@@ -95,15 +100,17 @@ def _head(run: Run, ident: str) -> str:
         f"<div><dt>{escaped(name)}</dt><dd>{escaped(text)}</dd></div>"
         for name, text in (*settings(run.conditions), *told)
     )
-    rows = _headline(run.measurements)
-    cells = [(name, f"{s.count}", f"{s.total}", share_text(s)) for name, s in rows]
-    picture = shares_picture(rows, "Headline shares", f"{ident}-headline")
     return (
         f'<h2 class="run" id="{ident}">{escaped(title(run))}</h2><dl class="settings">{listed}</dl>'
-        f'<div class="tiles" style="margin-top:14px">{"".join(tile(v, n) for v, n in _tiles(run.measurements))}</div>'
-        f'<div class="cards">{card("Shares", picture, table(("", "count", "of", "share [95 %]"), cells))}'
-        f"{''.join(_not_scored(run.measurements))}</div>"
+        f'<div class="tiles below">{"".join(tile(v, n) for v, n in _tiles(run.measurements))}</div>'
     )
+
+
+def _shares(measured: Sequence[Measurement], ident: str) -> str:
+    rows = _headline(measured)
+    cells = [(name, f"{s.count}", f"{s.total}", share_text(s)) for name, s in rows]
+    picture = shares_picture(rows, "Headline shares", f"{ident}-headline")
+    return card("Shares", picture, table(("", "count", "of", "share [95 %]"), cells))
 
 
 def _headline(rows: Sequence[Measurement]) -> tuple[tuple[str, Share], ...]:
@@ -141,10 +148,13 @@ def _slices(rows: Rows) -> str:
 
 def _failures(rows: Sequence[Measurement], ident: str, budget: int) -> Iterable[str]:
     kinds = Counter(pattern(m) for m in rows)
-    counted = [(f"{kind}: {WORDS[kind]}", kinds[kind]) for kind in Pattern if kinds[kind]]
+    counted = [(str(kind), kinds[kind]) for kind in Pattern if kinds[kind]]
+    meanings = table(
+        ("pattern", "tasks", "meaning"), [(n, f"{c}", WORDS[Pattern(n)]) for n, c in counted], numbers=(1,)
+    )
     picture = bars(counted, "What became of the tasks", whole=len(rows), ident=f"{ident}-patterns")
     weak = weaknesses(rows)
-    cards = [card("What became of the tasks", picture, table(("pattern", "tasks"), [(n, f"{c}") for n, c in counted]))]
+    cards = [card("What became of the tasks", picture, meanings)]
     if weak:
         drawn = shares_picture([(w.bug_type, w.share) for w in weak[:12]], "Failed, by bug type", f"{ident}-weak")
         cells = [(w.bug_type, f"{w.failed}", f"{w.total}", str(w.pattern)) for w in weak]
@@ -152,7 +162,7 @@ def _failures(rows: Sequence[Measurement], ident: str, budget: int) -> Iterable[
         wanted = ", ".join(f"{name} ({count})" for name, count in needs(clusters(rows)))
         note = "Those that would gain most first." + (f" More training data of: {escaped(wanted)}." if wanted else "")
         cards.append(card("Failed, by bug type", drawn, listed, note))
-    yield f'<div class="cards pairs" style="margin-top:0">{"".join(cards)}</div>'
+    yield f'<div class="overview">{"".join(cards)}</div>'
     found = clusters(rows)
     yield from (_cluster(cluster, budget) for cluster in found[:_CLUSTERS])
     if rest := sum(c.count for c in found[_CLUSTERS:]):

@@ -143,7 +143,7 @@ def _not_scored(rows: Sequence[Measurement]) -> Iterable[str]:
 def _slices(rows: Rows) -> str:
     if not rows:
         return '<p class="soft">No gap table was given.</p>'
-    return f'<div class="card">{table(SLICES, rows, numbers=(2,))}</div>'
+    return f'<div class="card">{table(SLICES, rows, numbers=(2, 3, 4))}</div>'
 
 
 def _failures(rows: Sequence[Measurement], ident: str, budget: int) -> Iterable[str]:

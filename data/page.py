@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from string import Template
 
@@ -16,25 +15,11 @@ from data.charts import bars, columns, escaped, intervals, percent
 from data.figures import Counts, Profile
 from data.measures import QUANTILES, Distribution
 from data.records import Record
+from data.sheet import Section, card, ident, style, table, tile
 
 _DIFF_LINES = 40
 _LINE_CHARACTERS = 200
 _YEARS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    ident: str
-    title: str
-    lead: str
-    cards: tuple[str, ...]
-    kind: str = "cards"
-
-    def html(self) -> str:
-        return (
-            f'<section aria-labelledby="{self.ident}"><h2 id="{self.ident}">{self.title}</h2>'
-            f'<p class="lead">{self.lead}</p><div class="{self.kind}">{"".join(self.cards)}</div></section>'
-        )
 
 
 def render(made: Profile) -> str:
@@ -42,11 +27,12 @@ def render(made: Profile) -> str:
     sections = [s for s in _sections(made) if s.cards]
     template = Template(resources.files("data").joinpath("templates/profile.html").read_text("utf-8"))
     return template.substitute(
+        style=style(),
         title=escaped(f"Profile of {made.name}" if made.name else "Profile"),
         heading=f"Profile of {escaped(made.name)}" if made.name else "Profile of a dataset",
         lead="What the records are, how they are spread, and what to doubt. Shares carry 95 % Wilson intervals.",
         links="".join(f'<a href="#{s.ident}">{s.title}</a>' for s in sections),
-        tiles="".join(_tile(value, label) for value, label in _tiles(made)),
+        tiles="".join(tile(value, label) for value, label in _tiles(made)),
         warnings=_warnings(made.warnings),
         sections="".join(s.html() for s in sections),
         footer="Written by <code>emend data profile</code>. All figures stand in the JSON file beside this page.",
@@ -63,10 +49,6 @@ def _tiles(made: Profile) -> Iterable[tuple[str, str]]:
     yield f"{len(made.licences):,}", "licences"
 
 
-def _tile(value: str, label: str) -> str:
-    return f'<div class="tile"><b>{value}</b><span>{label}</span></div>'
-
-
 def _warnings(told: Sequence[str]) -> str:
     if not told:
         return '<div class="warnings"><h2>No warnings</h2><p>No figure is beyond its threshold.</p></div>'
@@ -74,15 +56,15 @@ def _warnings(told: Sequence[str]) -> str:
     return f'<div class="warnings" role="note"><h2>Before you train on it</h2><ul>{items}</ul></div>'
 
 
-def _sections(made: Profile) -> Iterable[_Section]:
-    yield _Section("sources", "Sources", "Where the records come from.", tuple(_sources(made)))
-    yield _Section("faults", "Faults", "What is wrong, where, and what is told of it.", tuple(_faults(made)))
-    yield _Section("sizes", "Sizes", "Tokens are names, numbers and single signs.", tuple(_sizes(made)))
-    yield _Section(
+def _sections(made: Profile) -> Iterable[Section]:
+    yield Section("sources", "Sources", "Where the records come from.", tuple(_sources(made)))
+    yield Section("faults", "Faults", "What is wrong, where, and what is told of it.", tuple(_faults(made)))
+    yield Section("sizes", "Sizes", "Tokens are names, numbers and single signs.", tuple(_sizes(made)))
+    yield Section(
         "quality", "Quality", "Repetition and doubtful labels, and how each was found.", tuple(_quality(made))
     )
     lead = "Up to two of each class, short ones first. Minus is the buggy text, plus its repair."
-    yield _Section("examples", "Examples", lead, tuple(_examples(made)), "cards pairs")
+    yield Section("examples", "Examples", lead, tuple(_examples(made)), "cards pairs")
 
 
 def _sources(made: Profile) -> Iterable[str]:
@@ -93,10 +75,10 @@ def _sources(made: Profile) -> Iterable[str]:
     for split, _, count in made.splits:
         splits[split] = splits.get(split, 0) + count
     yield _bars("Origins", _ordered(origins), made.records)
-    yield _card(
+    yield card(
         "Splits",
         bars(_ordered(splits), "Splits", whole=made.records, ident="splits-picture"),
-        _table(("split", "origin", "records"), [(s, o, f"{c:,}") for s, o, c in made.splits]),
+        table(("split", "origin", "records"), [(s, o, f"{c:,}") for s, o, c in made.splits]),
     )
     yield _bars("Languages", made.languages, made.records)
     note = (
@@ -113,7 +95,7 @@ def _sources(made: Profile) -> Iterable[str]:
         years = [str(year) for year in range(int(dated[0][0]), int(dated[-1][0]) + 1)]
         yield _columns("Year of the fix", [(year, by_year.get(year, 0)) for year in years][-_YEARS:], note)
     if made.manifest:
-        yield _card("Manifest", "", _table(("key", "value"), made.manifest), open_=True)
+        yield card("Manifest", "", table(("key", "value"), made.manifest), open_=True)
 
 
 def _faults(made: Profile) -> Iterable[str]:
@@ -134,11 +116,11 @@ def _faults(made: Profile) -> Iterable[str]:
         f"(9 degrees of freedom; above 27.9 is no chance at 0.1 %), effect {place.effect:.2f}."
     )
     picture = columns(rows, "Place of the fault", ident="place", expected=place.even, axis="tenth of the function")
-    table = _table(
+    listed = table(
         ("tenth", "records", "even spread"),
         [(str(n + 1), f"{o:,}", f"{e:,.1f}") for n, (o, e) in enumerate(zip(place.observed, place.even, strict=True))],
     )
-    yield _card("Where in its function the fault begins", picture, table, note)
+    yield card("Where in its function the fault begins", picture, listed, note)
 
 
 def _sizes(made: Profile) -> Iterable[str]:
@@ -155,7 +137,7 @@ def _sizes(made: Profile) -> Iterable[str]:
     )
     picture = intervals([(n, s.value, s.low, s.high) for n, s in rows], "Language of identifiers", ident="names")
     cells = [(n, f"{s.count:,}", f"{s.whole:,}", percent(s.count, s.whole)) for n, s in rows]
-    yield _card("Language of identifiers", picture, _table(("", "count", "of", "share"), cells), note)
+    yield card("Language of identifiers", picture, table(("", "count", "of", "share"), cells), note)
 
 
 def _quality(made: Profile) -> Iterable[str]:
@@ -170,15 +152,15 @@ def _quality(made: Profile) -> Iterable[str]:
         f"Looked for among the first {made.near_duplicates.whole:,}."
     )
     cells = [(n, f"{s.count:,}", f"{s.whole:,}", percent(s.count, s.whole)) for n, s in rows]
-    yield _card("Duplicates", picture, _table(("", "count", "of", "share"), cells), note)
+    yield card("Duplicates", picture, table(("", "count", "of", "share"), cells), note)
     doubts = [d for d in made.doubts if d.share.whole]
     if doubts:
         picture = intervals(
             [(d.name, d.share.value, d.share.low, d.share.high) for d in doubts], "Label noise", ident="noise"
         )
         cells = [(d.name, f"{d.share.count:,} of {d.share.whole:,}", d.method) for d in doubts]
-        table = _table(("a record ...", "records", "method"), cells, numbers=(1,))
-        yield _card("Label noise, estimated", picture, table, "How each is found stands in the table.")
+        listed = table(("a record ...", "records", "method"), cells, numbers=(1,))
+        yield card("Label noise, estimated", picture, listed, "How each is found stands in the table.")
     if made.dropped:
         total = sum(count for *_, count in made.dropped)
         reasons = [(f"{stage}: {reason}", count) for stage, reason, count in made.dropped]
@@ -235,15 +217,15 @@ def _ordered(counts: dict[str, int]) -> Counts:
 
 
 def _bars(title: str, rows: Counts, whole: int, note: str = "") -> str:
-    picture = bars(rows, title, whole=whole, ident=_ident(title))
+    picture = bars(rows, title, whole=whole, ident=ident(title))
     cells = [(name, f"{count:,}", percent(count, whole)) for name, count in rows]
-    return _card(title, picture, _table(("name", "count", "share"), cells), escaped(note))
+    return card(title, picture, table(("name", "count", "share"), cells), escaped(note))
 
 
 def _columns(title: str, rows: Sequence[tuple[str, int]], note: str, axis: str = "") -> str:
-    picture = columns(rows, title, ident=_ident(title), axis=axis)
+    picture = columns(rows, title, ident=ident(title), axis=axis)
     cells = [(name, f"{count:,}") for name, count in rows]
-    return _card(title, picture, _table((axis or "bin", "count"), cells), escaped(note))
+    return card(title, picture, table((axis or "bin", "count"), cells), escaped(note))
 
 
 def _spread(title: str, told: Distribution, axis: str) -> str:
@@ -252,31 +234,5 @@ def _spread(title: str, told: Distribution, axis: str) -> str:
     cells += [(name, f"{value:,}") for name, value in zip(names, told.quantiles, strict=False)]
     cells += [(name, f"{count:,}") for name, count in told.bins]
     note = f"Median {told.quantiles[3]:,}, 95 % have at most {told.quantiles[5]:,}." if told.quantiles else ""
-    picture = columns(told.bins, title, ident=_ident(title), axis=axis)
-    return _card(title, picture, _table(("quantile, then bin", axis), cells), note)
-
-
-def _ident(title: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in title.lower()) + "-picture"
-
-
-def _card(title: str, picture: str, table: str, note: str = "", *, open_: bool = False) -> str:
-    """`note` and `table` are HTML."""
-    told = f"<p>{note}</p>" if note else ""
-    body = table if open_ else f"<details><summary>As a table</summary>{table}</details>"
-    return f'<figure class="card"><h3>{escaped(title)}</h3>{picture}{told}{body}</figure>'
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] | None = None) -> str:
-    """Columns after the first are numbers, unless said otherwise."""
-    right = set(range(1, len(head)) if numbers is None else numbers)
-    if head in (("key", "value"),):
-        right = set()
-
-    def cells(kind: str, row: Sequence[str]) -> str:
-        return "".join(
-            f"<{kind}{' class=n' if n in right else ''}>{escaped(text)}</{kind}>" for n, text in enumerate(row)
-        )
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{cells("th", head)}</tr></thead><tbody>{body}</tbody></table></div>'
+    picture = columns(told.bins, title, ident=ident(title), axis=axis)
+    return card(title, picture, table(("quantile, then bin", axis), cells), note)

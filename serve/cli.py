@@ -470,6 +470,60 @@ def train_pairs(
     raise typer.Exit(command.pairs(suite, out, judging, model=model, adapter=adapter, minimum=sandbox_minimum.value))
 
 
+Results = Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Files that `emend eval run` wrote.")]
+
+
+class Form(StrEnum):
+    """What a report is written as."""
+
+    HTML = "html"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HARNESS = "harness"
+
+
+@evaluation.command("report")
+def eval_report(
+    results: Results,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", help="File, or folder for harness; else beside the results."),
+    ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="A page, JSON, Markdown, or files as lm-evaluation-harness writes them.")
+    ] = Form.HTML,
+) -> None:
+    """Report results: settings, figures with intervals, why tasks failed, each task's patch beside the reference."""
+    from serve.commands import evalreport as command
+
+    raise typer.Exit(command.report(tuple(results), output, form.value))
+
+
+@evaluation.command("compare")
+def eval_compare(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="Results, .jsonl, or .json with tasks in it.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Results of the same tasks.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Compare two results task by task: figures, differences, whether they can be chance, tasks gained and lost."""
+    from serve.commands import evalreport as command
+
+    raise typer.Exit(command.compare(before, after, as_json=as_json))
+
+
+@evaluation.command("leaderboard")
+def eval_leaderboard(
+    results: Results,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT.md", help="File to write; else stdout.")
+    ] = None,
+) -> None:
+    """Rank results in a Markdown table; says which rows cannot be told apart."""
+    from serve.commands import evalreport as command
+
+    raise typer.Exit(command.leaderboard(tuple(results), output))
+
+
 def main() -> None:
     """Entry point of the `emend` script."""
     with ErrorBoundary():

@@ -1,0 +1,1 @@
+"""Reports of results: pages, tables and files for other tools."""

@@ -73,7 +73,10 @@ def _dict(value: Any) -> Any:  # noqa: ANN401 - one of our dataclasses
 
 
 def open_journal(out: Path, settings: Mapping[str, str], chosen: Mapping[str, Sequence[str]]) -> Journal:
-    """The journal of OUT, with the rows `chosen` where there is none yet. Raises InputError: it belongs to a loop with other settings, or cannot be read."""
+    """The journal of OUT, with the rows `chosen` where there is none yet.
+
+    Raises InputError: it belongs to a loop with other settings, or cannot be read.
+    """
     path = out / PLAN
     fresh = Journal(path, settings, chosen)
     if not path.exists():

@@ -38,7 +38,7 @@ from repair.errors import InputError
 from serve.boundary import INTERRUPTED
 from serve.commands.improve_data import MIXTURE
 from serve.commands.improve_journal import Journal, open_journal
-from serve.commands.improve_steps import Asked, RealSteps, Steps
+from serve.commands.improve_steps import AFTER, BEFORE, Asked, RealSteps, Steps
 from serve.printing import stderr, stdout
 
 NOT_TAKEN = 1
@@ -166,7 +166,7 @@ def _rows(path: Path) -> Sequence[Row]:
 
 def _evaluated(loop: _Loop) -> dict[str, Measurement]:
     with loop.journal.timed("evaluate"):
-        found = {m.id: m for m in loop.steps.evaluate(loop.rows, "before", None)}
+        found = {m.id: m for m in loop.steps.evaluate(loop.rows, BEFORE, None)}
     for half, rows in (("diagnosis", loop.diagnosis), ("measured", loop.measured)):
         if not any(found[row.name].scored for row in rows):
             first = found[rows[0].name]
@@ -204,7 +204,7 @@ def _trained(loop: _Loop, before: Mapping[str, Measurement], report: Report) -> 
     built = Built(**journal.once("build", there, lambda: loop.steps.build(report.plan)))
     tuned = _tuned(loop)
     with journal.timed("evaluate again"):
-        after = loop.steps.evaluate(loop.measured, "after", Path(tuned.candidate))
+        after = loop.steps.evaluate(loop.measured, AFTER, Path(tuned.candidate))
     journal.done.setdefault("evaluate again", {})
     journal.save()
     found = compare([before[row.name] for row in loop.measured], after)
@@ -226,7 +226,7 @@ def _tuned(loop: _Loop) -> Tuned:
         return not again and Path(known["candidate"]).is_dir() if known else False
 
     def train() -> Tuned:
-        return loop.steps.train(_LEAST_MINUTES if again else loop.training_minutes(), loop.diagnosis)
+        return loop.steps.train(0.0 if again else loop.training_minutes(), loop.diagnosis)
 
     value = dict(loop.journal.once("train", there, train))
     for name in ("losses", "heldout"):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from training.config import Recipe
 
 TRAINING = "train"  # folder in OUT
+BEFORE, AFTER = "before", "after"  # names of the evaluations
 DIAGNOSIS = "diagnosis.jsonl"  # the gate's programs: they steered, they neither train nor measure
 _OURS = ("run.out", "run.base", "run.adapter", "data.dataset")  # settings that the loop itself makes
 
@@ -69,7 +70,7 @@ class Steps(Protocol):
         ...
 
     def train(self, minutes: float, programs: Sequence[Row]) -> Tuned:
-        """Train for so long at most, and ask the gate, which also repairs `programs`."""
+        """Train for so long at most, and ask the gate, which also repairs `programs`. 0 minutes: the gate alone."""
         ...
 
 
@@ -152,13 +153,23 @@ class RealSteps:
     def train(self, minutes: float, programs: Sequence[Row]) -> Tuned:
         """`emend train adapter` of OUT/adapter.toml, with its gate."""
         from serve.commands import train
+        from training.loop import STOP
         from training.recipe_text import whole_recipe
 
+        out = self._out / TRAINING
         _write_suite(self._out / DIAGNOSIS, programs)
         path = self._out / "adapter.toml"
-        path.write_text(whole_recipe(self._recipe(minutes, has_programs=bool(programs))), encoding="utf-8")
-        _quietly(lambda: train.adapter(train.Asked(path, (), force=self._asked.force)))
-        return tuned(self._out / TRAINING)
+        recipe = self._recipe(minutes or 10, has_programs=bool(programs))
+        path.write_text(whole_recipe(recipe), encoding="utf-8")
+        if minutes:
+            (self._out / f"{AFTER}.jsonl").unlink(missing_ok=True)  # of another candidate
+        else:
+            (out / STOP).touch()
+        try:
+            _quietly(lambda: train.adapter(train.Asked(path, (), force=self._asked.force)))
+        finally:
+            (out / STOP).unlink(missing_ok=True)
+        return tuned(out)
 
     def _recipe(self, minutes: float, *, has_programs: bool) -> Recipe:
         from training.config import parse_recipe

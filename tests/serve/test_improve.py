@@ -113,7 +113,7 @@ def test_what_is_refused_is_measured_and_not_taken_but_by_force(asked, capsys):
     forced = rehearsed(asked, "refused")
     forced.tuned = replace(forced.tuned, adapter="taken", forced=True)
     assert run(replace(asked, force=True), forced) == 0
-    assert [one for one in forced.asked if one.startswith("train")]
+    assert [one for one in forced.asked if one.endswith("False")]  # the gate alone, without any more training
 
 
 def test_other_settings_in_the_same_folder_are_refused(asked):

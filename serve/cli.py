@@ -351,6 +351,46 @@ def eval_robustness(
     raise typer.Exit(command.run(tuple(suites), settings, output=output, as_json=as_json))
 
 
+@app.command()
+def improve(
+    suites: Annotated[list[str], typer.Argument(metavar="SUITE... [KEY=VALUE...]", help="Suites; recipe keys to set.")],
+    code: Annotated[
+        list[Path], typer.Option("--code", metavar="PATH", help="Folder or wheel to put faults into; may be repeated.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT", help="Folder of the loop; the same command goes on there.")
+    ] = Path("out/improve"),
+    held_out: Annotated[
+        Path | None, typer.Option("--held-out", metavar="SUITE", help="Measure on it instead of half of the suites.")
+    ] = None,
+    licence: Annotated[
+        str, typer.Option("--licence", metavar="SPDX", help="Of code in folders where no licence file says it.")
+    ] = "",
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=1, help="Wall minutes of the whole loop.")] = 60.0,
+    candidates: Candidates = 60,
+    seconds: Seconds = 8.0,
+    pairs: Annotated[int, typer.Option("--pairs", min=20, metavar="N", help="Pairs to train on.")] = 500,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, metavar="N", help="Processes.")] = 2,
+    force: Annotated[bool, typer.Option("--force", help="Take what the gate refuses; the card says so.")] = False,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+    as_json: Json = False,
+) -> None:
+    """Evaluate, see what fails, build faults for it, train an adapter, gate it, evaluate again: one report."""
+    from serve.commands import improve as command
+    from serve.commands.improve_steps import Asked
+
+    named = tuple(Path(one) for one in suites if "=" not in one or Path(one).exists())
+    overrides = tuple(one for one in suites if Path(one) not in named)
+    asked = Asked(
+        named, tuple(code), output.resolve(), held_out, licence, model, adapter, minutes, candidates, seconds, pairs,
+        force, jobs, overrides, as_json, sandbox_minimum.value, unsafe_no_sandbox,
+    )  # fmt: skip
+    raise typer.Exit(command.run(asked))
+
+
 _COLLECTING = {
     "mine": "Collect bug-fix commits: the recipe's sources of kind `commits`.",
     "releases": "Compare consecutive releases: the recipe's sources of kind `releases`.",

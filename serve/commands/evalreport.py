@@ -17,12 +17,13 @@ from rich.text import Text
 from eval.clusters import Cluster, clusters, needs
 from eval.comparison import Comparison, Figure, compare_runs, comparison_json
 from eval.failures import pattern, weaknesses
-from eval.report.figures import NUMBERS, YES_NO, brief, correct, correct_share, middle, model_name, share, title
+from eval.fairness import gaps_of
+from eval.report.figures import NUMBERS, YES_NO, brief, correct_share, middle, model_name, share, title
 from eval.report.harness import harness_results, harness_samples, sanitized, task_name
 from eval.report.html import SLICES, render_report
 from eval.report.leaderboard import leaderboard as leaderboard_text
 from eval.report.runs import Run, read_runs
-from eval.slices import Gap, Sliced, gap_table
+from eval.slices import Gap
 from eval.stats import Share
 from repair.errors import BoundaryError, InputError
 from serve.printing import shown, stderr, stdout
@@ -145,11 +146,8 @@ def _line(text: str) -> str:
 
 
 def _gap_rows(run: Run) -> list[tuple[str, ...]]:
-    """The gap table of correct patches under `SLICES`: by bug type, language and the suite's groups."""
-    rows = [
-        Sliced(m.id, correct(m), {**m.groups, "language": m.language, "bug type": m.bug_type}) for m in run.measurements
-    ]
-    return [row for gap in gap_table(rows) for row in _gap(gap)]
+    """The gap table of correct patches under `SLICES`."""
+    return [row for gap in gaps_of(run.measurements)["correct"] for row in _gap(gap)]
 
 
 def _gap(gap: Gap) -> list[tuple[str, ...]]:

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from eval.improvement import CLEAN_SHARE, Built, Plan, quotas
 from repair.errors import InputError
+from serve.printing import stderr
 
 if TYPE_CHECKING:
     from data.records import Record
@@ -49,10 +52,12 @@ def permissive(code: Sequence[Path], licence: str, out: Path) -> tuple[Code, ...
             if not (out / "code" / path.name).exists():
                 shutil.copy(path, out / "code" / path.name)
         folders.append(Code((out / "code").resolve()))
-    refused = [reason for folder in folders if (reason := _refused(folder))]
+    refused = {folder: reason for folder in folders if (reason := _refused(folder))}
     if len(refused) == len(folders):
-        raise InputError(f"no code with a permissive licence: {'; '.join(refused)}", field="code")
-    return tuple(folders)
+        raise InputError(f"no code with a permissive licence: {'; '.join(refused.values())}", field="code")
+    for reason in refused.values():
+        stderr().print(Text(f"left out: {reason}"), soft_wrap=True)
+    return tuple(folder for folder in folders if folder not in refused)
 
 
 def _folder(path: Path, licence: str) -> Code:

@@ -168,7 +168,7 @@ def write_code(folder: Path, licence=True):
     return folder
 
 
-def test_code_without_a_permissive_licence_is_refused(tmp_path):
+def test_code_without_a_permissive_licence_is_refused(tmp_path, capsys):
     bare = write_code(tmp_path / "bare", licence=False)
     with pytest.raises(InputError, match="no licence file that is known"):
         permissive((bare,), "", tmp_path)
@@ -176,6 +176,8 @@ def test_code_without_a_permissive_licence_is_refused(tmp_path):
         permissive((bare,), "GPL-3.0", tmp_path)
     assert permissive((bare,), "MIT", tmp_path)[0].licence == "MIT"
     assert permissive((write_code(tmp_path / "free"),), "", tmp_path)[0].licence == "Apache-2.0"
+    assert [one.path.name for one in permissive((bare, tmp_path / "free"), "", tmp_path)] == ["free"]
+    assert "left out: " in capsys.readouterr().err
     with pytest.raises(InputError, match="neither a folder nor a wheel"):
         permissive((tmp_path / "none",), "", tmp_path)
 

@@ -176,10 +176,22 @@ def _inodes_spent(first: int, limits: Limits) -> bool:
     allowed = max(_FREE_INODES, limits.disk_bytes // 1024)
     for path in (WORK, "/tmp"):
         with contextlib.suppress(OSError):
-            found = os.statvfs(f"/proc/{first}/root{path}")
+            inside = f"/proc/{first}/root{path}"
+            if _same_device(inside, path):  # bubblewrap has not mounted it yet: these are the host's files
+                continue
+            found = os.statvfs(inside)
             if found.f_files - found.f_ffree > allowed:
                 return True
     return False
+
+
+def _same_device(inside: str, path: str) -> bool:
+    """Whether both lie on one file system; False where the host has no such path."""
+    try:
+        there = Path(path).stat().st_dev
+    except OSError:
+        return False
+    return Path(inside).stat().st_dev == there
 
 
 def _launch(plan: Plan, group: Cgroup | None, stack: contextlib.ExitStack) -> Namespaced:

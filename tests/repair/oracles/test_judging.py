@@ -6,9 +6,9 @@ import pytest
 
 from repair.errors import OracleError
 from repair.oracle import Baseline
-from repair.oracles.judging import WHOLE, candidate_limits, settle, spectrum_of, steady, unlike_base
+from repair.oracles.judging import WHOLE, candidate_limits, settle, spectrum_of, steady, stopped_reason, unlike_base
 from repair.oracles.tests import with_groups
-from repair.sandbox import Limits
+from repair.sandbox import Execution, Limits, Stop
 from repair.verdicts import Observation, Outcome, TestResult, Verdict
 
 
@@ -111,3 +111,8 @@ def test_spectrum_counts_tests_that_are_steady():
     assert spectrum.ochiai("f.py", 2) == 1.0
     assert spectrum.ochiai("f.py", 9) == 0.0
     assert spectrum_of({"good": lines["good"]}, settle([seen(bad="failed", good="passed")])) is None
+
+
+@pytest.mark.parametrize("stop", list(Stop))
+def test_every_limit_that_ends_a_program_is_told(stop):
+    assert len(stopped_reason(Execution(-9, stopped=stop), Limits()).split()) >= 4

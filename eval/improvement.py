@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import comb
@@ -110,6 +110,7 @@ class Comparison:
     interval: tuple[float, float] | None  # 95 %, paired bootstrap over rows
     p_value: float  # McNemar, exact, two-sided
     changes: tuple[Change, ...] = ()
+    cut: tuple[int, int] = (0, 0)  # unsolved rows, before and after, that ran out of seconds before candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +297,12 @@ def compare(before: Sequence[Measurement], after: Sequence[Measurement]) -> Comp
         interval=_bootstrap(differences),
         p_value=_mcnemar(len(lost), len(gained)),
         changes=_changes({n: (then[n].bug_type or OTHER, pair) for n, pair in zip(known, right, strict=True)}),
+        cut=(_cut(then[n] for n in both), _cut(now[n] for n in both)),
     )
+
+
+def _cut(found: Iterable[Measurement]) -> int:
+    return sum(one.status is Status.NONE_FOUND and one.stop == Stop.SECONDS for one in found)
 
 
 def _changes(known: Mapping[str, tuple[str, tuple[bool, bool]]]) -> tuple[Change, ...]:

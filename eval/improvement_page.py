@@ -18,6 +18,7 @@ from eval.improvement_report import (
     WEAK_HEAD,
     Report,
     change_rows,
+    clock,
     gate_rows,
     minutes,
     percent,
@@ -117,6 +118,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _gained_and_lost(found: Comparison) -> str:
     parts = [f"<h3>{label}</h3><p>{escaped(', '.join(names)) or 'none'}</p>" for label, names in
              (("Gained", found.gained), ("Lost", found.lost))]  # fmt: skip
+    if any(found.cut):
+        parts.append(f'<p class="soft">{escaped(clock(found))}.</p>')
     if found.unknown:
         parts.append(f'<p class="soft">{found.unknown} rows left out: correctness is not known.</p>')
     return "".join(parts)

@@ -64,6 +64,12 @@ def effect_of(found: Comparison) -> str:
     return f"{told}, which is within chance."
 
 
+def clock(found: Comparison) -> str:
+    """A warning for figures that hang on the speed of the machine."""
+    before, after = found.cut
+    return f"the clock ended {before} unsolved rows before and {after} after: with more --seconds they may differ"
+
+
 def points(difference: float | None, interval: tuple[float, float] | None) -> str:
     """A difference of shares in percentage points with its interval."""
     if difference is None or interval is None:
@@ -151,6 +157,8 @@ def _names(found: Comparison) -> Iterator[str]:
     for label, names in (("gained", found.gained), ("lost", found.lost)):
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         yield f"{label}: {', '.join(names[:SHOWN]) or 'none'}{more}"
+    if any(found.cut):
+        yield clock(found)
     if found.unknown:
         yield f"left out: {found.unknown} rows of which correctness is not known (no held-out tests)"
 

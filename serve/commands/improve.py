@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from repair.errors import InputError
 from serve.boundary import INTERRUPTED
 from serve.commands.improve_data import MIXTURE
 from serve.commands.improve_journal import Journal, open_journal
-from serve.commands.improve_steps import AFTER, BEFORE, Asked, RealSteps, Steps
+from serve.commands.improve_steps import AFTER, BEFORE, DIAGNOSED, Asked, RealSteps, Steps
 from serve.printing import stderr, stdout
 
 NOT_TAKEN = 1
@@ -123,18 +123,14 @@ class _Loop:
     diagnosis: tuple[Row, ...]
     measured: tuple[Row, ...]
 
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        return (*self.diagnosis, *self.measured)
-
     def training_minutes(self) -> float:
         """What is left for training when the gate and the last evaluation have had their time.
 
         Raises InputError when it is too little.
         """
         seconds = self.journal.seconds
-        each = seconds.get("evaluate", 0.0) / len(self.rows)
-        later = each * len(self.measured) + 2 * each * min(len(self.diagnosis), 60) + _GATE_SECONDS
+        each = seconds.get("evaluate", 0.0) / len(self.diagnosis)
+        later = 2 * each * len(self.measured) + 2 * each * min(len(self.diagnosis), 60) + _GATE_SECONDS
         left = (60 * self.asked.minutes - sum(seconds.values()) - later) / 60
         if left < _LEAST_MINUTES:
             wanted = math.ceil(self.asked.minutes + _LEAST_MINUTES - left + 1)
@@ -155,40 +151,36 @@ def improve(asked: Asked, steps: Steps) -> Report:
     kept = {row.name: row for path in (*asked.suites, *_held(asked)) for row in _rows(path)}
     halved = [tuple(kept[name] for name in journal.rows[half]) for half in ("diagnosis", "measured")]
     loop = _Loop(asked, steps, journal, *halved)
-    before = _evaluated(loop)
-    report = _diagnosed(loop, before, not_chosen)
-    return _trained(loop, before, report) if report.plan.trains else report
+    report = _diagnosed(loop, _evaluated(loop), not_chosen)
+    return _trained(loop, report) if report.plan.trains else report
 
 
 def _rows(path: Path) -> Sequence[Row]:
     return [Row(path.stem, case) for case in read_suite(path).cases]
 
 
-def _evaluated(loop: _Loop) -> dict[str, Measurement]:
+def _evaluated(loop: _Loop) -> list[Measurement]:
+    """The diagnosis half. Raises InputError where none of its rows is sound."""
     with loop.journal.timed("evaluate"):
-        found = {m.id: m for m in loop.steps.evaluate(loop.rows, BEFORE, None)}
-    for half, rows in (("diagnosis", loop.diagnosis), ("measured", loop.measured)):
-        if not any(found[row.name].scored for row in rows):
-            first = found[rows[0].name]
-            raise InputError(
-                f"no sound row in the {half} half, the first: {first.id}: {first.reason or first.status}", field="suite"
-            )
+        found = loop.steps.evaluate(loop.diagnosis, {DIAGNOSED: None})[DIAGNOSED]
+    if not any(one.scored for one in found):
+        told = f"{found[0].id}: {found[0].reason or found[0].status}"
+        raise InputError(f"no sound row in the diagnosis half, the first: {told}", field="suite")
     loop.journal.done.setdefault("evaluate", {})
     loop.journal.save()
     return found
 
 
-def _diagnosed(loop: _Loop, before: Mapping[str, Measurement], not_chosen: tuple[tuple[str, str], ...]) -> Report:
+def _diagnosed(loop: _Loop, steering: Sequence[Measurement], not_chosen: tuple[tuple[str, str], ...]) -> Report:
     """The report as far as the plan, which is made once: a row that is tried again must not change what was built."""
-    steering = [before[row.name] for row in loop.diagnosis]
     value = dict(loop.journal.once("diagnose", lambda: True, lambda: plan(steering)))
     value["weaknesses"] = tuple(Weakness(**one) for one in value["weaknesses"])
     made = Plan(**value)
     known = [m for m in steering if m.scored and m.correct is not None]
     share = Share(sum(m.correct is True for m in known), len(known))
-    unsound = tuple((m.id, m.reason) for m in before.values() if not m.scored)
+    unsound = tuple((m.id, m.reason) for m in steering if not m.scored)
     seconds = loop.journal.seconds
-    told = f"{len(loop.diagnosis)} rows to diagnose, {len(loop.measured)} to measure; {len(unsound)} could not be used"
+    told = f"{len(steering)} rows to diagnose, {len(unsound)} of them unsound; {len(loop.measured)} kept to measure"
     steps = (
         Step("evaluate", seconds.get("evaluate", 0.0), told),
         Step("diagnose", seconds.get("diagnose", 0.0), f"{percent(share)} correct; {made.reason}"),
@@ -197,24 +189,26 @@ def _diagnosed(loop: _Loop, before: Mapping[str, Measurement], not_chosen: tuple
     return Report(settings, steps, share, (*unsound, *not_chosen), made)
 
 
-def _trained(loop: _Loop, before: Mapping[str, Measurement], report: Report) -> Report:
+def _trained(loop: _Loop, report: Report) -> Report:
     """The rest of the loop: build, train, evaluate again."""
     journal, out = loop.journal, loop.asked.out
     there = (out / MIXTURE / "manifest.json").is_file
     built = Built(**journal.once("build", there, lambda: loop.steps.build(report.plan)))
     tuned = _tuned(loop)
     with journal.timed("evaluate again"):
-        after = loop.steps.evaluate(loop.measured, AFTER, Path(tuned.candidate))
+        found = loop.steps.evaluate(loop.measured, {BEFORE: None, AFTER: Path(tuned.candidate)})
     journal.done.setdefault("evaluate again", {})
     journal.save()
-    found = compare([before[row.name] for row in loop.measured], after)
+    unsound = tuple((m.id, m.reason) for m in found[BEFORE] if not m.scored)
+    compared = compare(found[BEFORE], found[AFTER])
     parts = {
         "build": f"{built.injected:,} records injected, {sum(built.train.values())} pairs drawn to train on",
         "train": f"{tuned.losses[-1][0] if tuned.losses else 0} steps; the gate: {tuned.outcome}",
-        "evaluate again": effect_of(found),
+        "evaluate again": effect_of(compared),
     }
     steps = (*report.steps, *(Step(name, journal.seconds.get(name, 0.0), told) for name, told in parts.items()))
-    return Report(report.settings, steps, report.diagnosis, report.left_out, report.plan, built, tuned, found)
+    left_out = (*unsound, *report.left_out)
+    return Report(report.settings, steps, report.diagnosis, left_out, report.plan, built, tuned, compared)
 
 
 def _tuned(loop: _Loop) -> Tuned:

@@ -27,10 +27,12 @@ from serve.oracles import Judging
 from serve.printing import stderr
 
 if TYPE_CHECKING:
+    from eval.run import Setup
+    from eval.suites.rows import Case
     from training.config import Recipe
 
 TRAINING = "train"  # folder in OUT
-BEFORE, AFTER = "before", "after"  # names of the evaluations
+DIAGNOSED, BEFORE, AFTER = "diagnosed", "before", "after"  # names of runs and of their results files
 DIAGNOSIS = "diagnosis.jsonl"  # the gate's programs: they steered, they neither train nor measure
 _OURS = ("run.out", "run.base", "run.adapter", "data.dataset")  # settings that the loop itself makes
 
@@ -58,11 +60,18 @@ class Asked:
     unsafe_no_sandbox: bool = False
 
 
+Runs = Mapping[str, Path | None]
+"""Names of runs with the adapter that they use; None: the one that the loop began with."""
+
+
 class Steps(Protocol):
     """What the loop is made of."""
 
-    def evaluate(self, rows: Sequence[Row], name: str, adapter: Path | None) -> list[Measurement]:
-        """Measure rows, `labelled`; finished ones are known by OUT/`name`.jsonl. `adapter` None: as the loop began."""
+    def evaluate(self, rows: Sequence[Row], runs: Runs) -> dict[str, list[Measurement]]:
+        """Measure each row in all runs, one right after the other: a busy machine must not look like a worse model.
+
+        `labelled`, by the name of the run; finished rows are known by OUT/NAME.jsonl.
+        """
         ...
 
     def build(self, plan: Plan) -> Built:
@@ -84,11 +93,11 @@ class RehearsedSteps:
     tuned: Tuned
     asked: list[str] = field(default_factory=list[str])
 
-    def evaluate(self, rows: Sequence[Row], name: str, adapter: Path | None) -> list[Measurement]:
+    def evaluate(self, rows: Sequence[Row], runs: Runs) -> dict[str, list[Measurement]]:
         """The measurements of the rows."""
-        self.asked.append(f"evaluate {name} {len(rows)}")
-        known = self.after if adapter else self.before
-        return [labelled(row, known[row.name]) for row in rows]
+        self.asked.append(f"evaluate {' '.join(runs)} {len(rows)}")
+        known = {name: self.after if adapter else self.before for name, adapter in runs.items()}
+        return {name: [labelled(row, those[row.name]) for row in rows] for name, those in known.items()}
 
     def build(self, plan: Plan) -> Built:
         """What it was told."""
@@ -115,30 +124,45 @@ class RealSteps:
         self._recipe(10, has_programs=False)  # an unknown setting is told before the first hour
         self._code = permissive(asked.code, asked.licence, self._out)
 
-    def evaluate(self, rows: Sequence[Row], name: str, adapter: Path | None) -> list[Measurement]:
-        """Measure what OUT/`name`.jsonl does not hold yet."""
+    def evaluate(self, rows: Sequence[Row], runs: Runs) -> dict[str, list[Measurement]]:
+        """Measure what the results files do not hold yet."""
+        from data.executors import executor
         from eval.results import open_results, read_results
-        from eval.run import Setup, measure_all
 
-        asked, path = self._asked, self._out / f"{name}.jsonl"
-        chosen = str(adapter or asked.adapter or "") or None
+        setups = {name: self._setup(adapter) for name, adapter in runs.items()}
+        paths = {name: self._out / f"{name}.jsonl" for name in runs}
+        found = {
+            name: {m.id: m for m in read_results(paths[name], setup.conditions).values()}
+            for name, setup in setups.items()
+        }
+        left = [(name, row) for name, row in alternating(tuple(runs), rows) if row.name not in found[name]]
+        total, columns = (
+            len(rows) * len(runs),
+            (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()),
+        )
+        work = [(setups[name], replace(row.case, id=row.name)) for name, row in left]
+        with (
+            contextlib.ExitStack() as files, Progress(*columns, console=stderr()) as bars,
+            executor(self._asked.jobs) as workers,
+        ):  # fmt: skip
+            kept = {n: files.enter_context(open_results(paths[n], setup.conditions)) for n, setup in setups.items()}
+            task = bars.add_task(f"evaluate: {', '.join(runs)}", total=total, completed=total - len(left))
+            for (name, row), one in zip(left, workers.map(_measured, work), strict=True):
+                kept[name].add(row.suite, one)
+                found[name][one.id] = one
+                bars.advance(task)
+        return {name: [labelled(row, found[name][row.name]) for row in rows] for name in runs}
+
+    def _setup(self, adapter: Path | None) -> Setup:
+        from eval.run import Setup
+
+        asked, chosen = self._asked, str(adapter or self._asked.adapter or "") or None
         tier = Judging(asked.sandbox_minimum, asked.unsafe_no_sandbox).sandbox().tier
         conditions = Conditions(
             model=asked.model or "embedded", adapter=chosen or "", candidates=asked.candidates, seconds=asked.seconds,
             tier=tier.value,
         )  # fmt: skip
-        setup = Setup(conditions, asked.model, chosen, asked.sandbox_minimum, asked.unsafe_no_sandbox)
-        found = {m.id: m for m in read_results(path, conditions).values()}
-        by_name = {row.name: row for row in rows}
-        left = [replace(row.case, id=row.name) for row in rows if row.name not in found]
-        columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-        with open_results(path, conditions) as results, Progress(*columns, console=stderr()) as bars:
-            task = bars.add_task(f"evaluate: {name}", total=len(rows), completed=len(rows) - len(left))
-            for one in measure_all(setup, left, jobs=asked.jobs):
-                results.add(by_name[one.id].suite, one)
-                found[one.id] = one
-                bars.advance(task)
-        return [labelled(row, found[row.name]) for row in rows]
+        return Setup(conditions, asked.model, chosen, asked.sandbox_minimum, asked.unsafe_no_sandbox)
 
     def build(self, plan: Plan) -> Built:
         """`emend data build` of OUT/faults.toml, then the mixture drawn of it."""
@@ -162,7 +186,8 @@ class RealSteps:
         recipe = self._recipe(minutes or 10, has_programs=bool(programs))
         path.write_text(whole_recipe(recipe), encoding="utf-8")
         if minutes:
-            (self._out / f"{AFTER}.jsonl").unlink(missing_ok=True)  # of another candidate
+            for name in (BEFORE, AFTER):  # together, or not at all
+                (self._out / f"{name}.jsonl").unlink(missing_ok=True)
         else:
             (out / STOP).touch()
         try:
@@ -186,6 +211,17 @@ class RealSteps:
             "gate.suite": str(out / DIAGNOSIS) if has_programs else "",
         }  # fmt: skip
         return parse_recipe(shipped, [*(f"{k}={toml(v)}" for k, v in settings.items()), *asked.overrides])
+
+
+def alternating(runs: Sequence[str], rows: Sequence[Row]) -> list[tuple[str, Row]]:
+    """Every row in all runs, each run the first as often as the others."""
+    return [(runs[(number + shift) % len(runs)], row) for number, row in enumerate(rows) for shift in range(len(runs))]
+
+
+def _measured(work: tuple[Setup, Case]) -> Measurement:
+    from eval.run import measure_one
+
+    return measure_one(*work)
 
 
 def _quietly(command: Any) -> None:  # noqa: ANN401 - a command of ours without arguments

@@ -168,6 +168,12 @@ def test_the_comparison_counts_the_rows_known_in_both():
     ]  # fmt: skip
 
 
+def test_rows_that_the_clock_ended_are_told():
+    slow = failed("1", stop=Stop.SECONDS)
+    found = compare([slow, failed("2")], [solved("1"), failed("2")])
+    assert found.cut == (1, 0)
+
+
 def test_the_comparison_of_nothing_and_of_equals():
     nothing = compare([], [])
     assert (nothing.difference, nothing.interval, nothing.p_value) == (None, None, 1.0)
@@ -209,6 +215,10 @@ def test_markdown_and_json_hold_every_figure(report):
     assert re.search(r"\| exact@1 \* +\| 0.2000 +\| 0.1000 +\| - ", text)
     assert "- exact@1 fell" in text
     assert "gained: <i>x</i>\nlost: none" in text
+    assert "the clock" not in text
+    cut = replace(report, comparison=replace(report.comparison, cut=(5, 1)))
+    assert "the clock ended 5 unsolved rows before and 1 after" in report_markdown(cut)
+    assert "the clock ended 5 unsolved rows before and 1 after" in report_html(cut)
     value = json.loads(report_json(report))
     assert value["comparison"]["after"] == {"count": 2, "total": 2}
     assert value["tuned"]["losses"] == [[1, 2.0], [2, 1.5]]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from eval.improvement import Built, Tuned, plan
+from eval.improvement import Built, Row, Tuned, plan
 from eval.measurement import Measurement, Status, Stop
+from eval.suites.rows import read_suite
 from repair.errors import InputError
 from serve.commands.improve import run
 from serve.commands.improve_data import mixed, permissive
-from serve.commands.improve_steps import Asked, RealSteps, RehearsedSteps
+from serve.commands.improve_steps import Asked, RealSteps, RehearsedSteps, alternating
 from tests.training.commands import emend, refused
 
 ROOT = Path(__file__).parents[2]
@@ -70,8 +71,10 @@ def test_the_steps_run_in_order_and_the_report_stands_on_disk(asked, capsys):
     told = json.loads(capsys.readouterr().out)
     measured_rows = told["comparison"]["after"]["total"]
     diagnosed = 12 - measured_rows
-    assert steps.asked == ["evaluate before 12", "build arithmetic", f"train {diagnosed} True",
-                           f"evaluate after {measured_rows}"]  # fmt: skip
+    assert steps.asked == [
+        f"evaluate diagnosed {diagnosed}", "build arithmetic", f"train {diagnosed} True",
+        f"evaluate before after {measured_rows}",
+    ]  # fmt: skip
     assert told["comparison"]["before"] == {"count": 0, "total": measured_rows}
     assert len(told["comparison"]["gained"]) == measured_rows
     assert [step["name"] for step in told["steps"]] == ["evaluate", "diagnose", "build", "train", "evaluate again"]
@@ -109,7 +112,7 @@ def test_what_is_refused_is_measured_and_not_taken_but_by_force(asked, capsys):
     assert run(replace(asked, as_json=False), steps) == 1
     out = capsys.readouterr().out
     assert out.startswith("The gate's answer was refused: nothing is taken. On the measured half 0 of ")
-    assert steps.asked[-1].startswith("evaluate after")
+    assert steps.asked[-1].startswith("evaluate before after")
     forced = rehearsed(asked, "refused")
     forced.tuned = replace(forced.tuned, adapter="taken", forced=True)
     assert run(replace(asked, force=True), forced) == 0
@@ -131,7 +134,7 @@ def test_other_settings_in_the_same_folder_are_refused(asked):
 def test_it_stops_with_a_report_where_training_cannot_help(asked, capsys):
     steps = rehearsed(asked, before=[f"s/t{n}" for n in range(12)])
     assert run(asked, steps) == 1
-    assert steps.asked == ["evaluate before 12"]
+    assert [one.split()[1] for one in steps.asked] == ["diagnosed"]
     assert json.loads(capsys.readouterr().out)["verdict"].startswith("Nothing was trained: nothing failed")
     assert (asked.out / "report.html").exists()
 
@@ -166,6 +169,29 @@ def write_code(folder: Path, licence=True):
     if licence:
         shutil.copy(ROOT / "LICENSE", folder)
     return folder
+
+
+def test_rows_are_measured_in_turn_so_that_a_busy_machine_favours_no_run():
+    order = alternating(("before", "after"), ["a", "b", "c"])
+    assert order == [("before", "a"), ("after", "a"), ("after", "b"), ("before", "b"), ("before", "c"), ("after", "c")]
+
+
+def test_an_evaluation_measures_all_runs_and_goes_on(asked, tmp_path):
+    write_code(tmp_path / "code")
+    steps = RealSteps(replace(asked, model="NONE", jobs=1, candidates=20))
+    steps._asked = replace(steps._asked, model="none")
+    rows = [Row("s", case) for case in read_suite(asked.suites[0]).cases[:2]]
+    rows = [Row("s", replace(row.case, tests=f"assert f{n}(3, 2) == {3 + 2 * n}")) for n, row in enumerate(rows)]
+    found = steps.evaluate(rows, {"before": None, "after": None})
+    assert {name: [m.id for m in those] for name, those in found.items()} == {
+        "before": ["s/t0", "s/t1"], "after": ["s/t0", "s/t1"],
+    }  # fmt: skip
+    assert [m.bug_type for m in found["before"]] == ["arithmetic", "arithmetic"]
+    assert found["before"][1].correct is True
+    kept = (asked.out / "after.jsonl").read_text()
+    (asked.out / "before.jsonl").unlink()
+    assert [m.id for m in steps.evaluate(rows, {"before": None, "after": None})["before"]] == ["s/t0", "s/t1"]
+    assert (asked.out / "after.jsonl").read_text() == kept
 
 
 def test_code_without_a_permissive_licence_is_refused(tmp_path, capsys):

@@ -27,6 +27,8 @@ _STOPPED = {
     Stop.CPU: "used more than {limits.cpu_seconds:.3g} s of CPU time",
     Stop.MEMORY: "used more memory than allowed",
     Stop.OUTPUT: "printed more than allowed",
+    Stop.DISK: "wrote more to the disk than allowed",
+    Stop.PROCESSES: "started more processes than allowed",
 }
 
 

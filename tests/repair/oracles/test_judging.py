@@ -6,9 +6,17 @@ import pytest
 
 from repair.errors import OracleError
 from repair.oracle import Baseline
-from repair.oracles.judging import WHOLE, candidate_limits, settle, spectrum_of, steady, unlike_base
+from repair.oracles.judging import (
+    WHOLE,
+    candidate_limits,
+    settle,
+    spectrum_of,
+    steady,
+    stopped_reason,
+    unlike_base,
+)
 from repair.oracles.tests import with_groups
-from repair.sandbox import Limits
+from repair.sandbox import Execution, Limits, Stop
 from repair.verdicts import Observation, Outcome, TestResult, Verdict
 
 
@@ -111,3 +119,9 @@ def test_spectrum_counts_tests_that_are_steady():
     assert spectrum.ochiai("f.py", 2) == 1.0
     assert spectrum.ochiai("f.py", 9) == 0.0
     assert spectrum_of({"good": lines["good"]}, settle([seen(bad="failed", good="passed")])) is None
+
+
+@pytest.mark.parametrize("stop", Stop)
+def test_every_stop_has_its_sentence(stop):
+    assert stopped_reason(Execution(-9, stopped=stop), Limits()).strip()
+    assert stopped_reason(Execution(0), Limits()) == ""

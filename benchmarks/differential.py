@@ -28,7 +28,7 @@ from repair.sandboxes.select import find_sandbox
 from repair.sources import Source
 
 LIMITS = Limits(wall_seconds=10.0, cpu_seconds=2.0)
-TRIED = 60  # mutants run against the tests of one row
+TRIED = 25  # mutants run against the tests of one row
 
 
 def plausible(case: Case, programs: Programs, count: int, seed: int) -> Iterator[str]:
@@ -40,12 +40,12 @@ def plausible(case: Case, programs: Programs, count: int, seed: int) -> Iterator
     random.Random(seed).shuffle(mutations)
     found = 0
     for mutation in mutations[:TRIED]:
+        if found >= count:
+            return
         code = FilePatch(source.path, (mutation.edit,)).apply(source.text)
         if run_script(programs, case.language, code, case.tests, LIMITS).passed:
             yield code
             found += 1
-            if found == count:
-                return
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from repair.defects import Diagnostic, Evidence, FailingTest, Frame, RepairRequest, Report, Traceback
@@ -75,13 +75,13 @@ def _spread(terrain: Terrain, clues: Clues) -> None:
 def _words(request: RepairRequest) -> frozenset[str]:
     """Identifiers in the tests and in what the evidence quotes."""
     texts = [request.tests]
-    paths = tuple(s.path for s in request.sources)
+    sources = {s.path: s for s in request.sources}
     for one in request.defect.evidence:
         match one:
             case FailingTest(test_id=test_id, message=message, source=source, trace=trace):
-                texts += (test_id.replace("test_", " "), message, source, *_quoted(trace, paths))
+                texts += (test_id.replace("test_", " "), message, source, *_quoted(trace, sources))
             case Traceback(message=message):
-                texts += (message, *_quoted(one, paths))
+                texts += (message, *_quoted(one, sources))
             case Diagnostic(message=message):
                 texts.append(message)
             case Report(text=text):
@@ -89,9 +89,17 @@ def _words(request: RepairRequest) -> frozenset[str]:
     return frozenset(word for text in texts for word in _WORD.findall(text))
 
 
-def _quoted(trace: Traceback | None, paths: tuple[str, ...]) -> list[str]:
-    """Code of the frames outside of our files: the calls that a test makes."""
-    return [f.code for f in trace.frames if not owner(f, paths)] if trace else []
+def _quoted(trace: Traceback | None, sources: Mapping[str, Source]) -> list[str]:
+    """Code of the frames outside of our files: the calls that a test makes, also one that follows our text in a script.
+
+    Such a test's frames have our path, with lines behind our last one or code that stands nowhere in our text.
+    """
+    return [frame.code for frame in trace.frames if not _stands(frame, sources)] if trace else []
+
+
+def _stands(frame: Frame, sources: Mapping[str, Source]) -> bool:
+    path = owner(frame, tuple(sources))
+    return bool(path) and place_of(frame, sources[path]) is not None
 
 
 def _note_names(terrains: Sequence[Terrain], words: frozenset[str], clues: dict[str, Clues]) -> None:

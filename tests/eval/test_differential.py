@@ -84,7 +84,7 @@ def test_a_hang_that_swallows_everything_is_told(python, square):
     patched = f"def square(x):\n{hang}    return x * x\n"
     found = compare(square, patched, python)
     assert found.agrees is False
-    assert "CPU time" in found.witness or "within its time" in found.witness, "which limit bites is chance under load"
+    assert found.witness.startswith("square(")
 
 
 def test_same_seed_same_comparison_other_seed_other_inputs(python):

@@ -31,7 +31,7 @@ def commands():
 
 def tables():
     """Option tables by the command that their heading names."""
-    sections = re.findall(r"^### `emend ([a-z ]+?)(?: [A-Z.]+)?`\n\n((?:\|.*\n)+)", README, re.M)
+    sections = re.findall(r"^### `emend ([a-z ]+?)(?: [A-Z. ]+)?`\n\n((?:\|.*\n)+)", README, re.M)
     return {name: re.findall(r"^\| `(--[a-z-]+)` \|", table, re.M) for name, table in sections}
 
 

@@ -185,4 +185,4 @@ def _print(summary: Summary, measured: Sequence[Measurement]) -> None:
     for figure, gaps in gaps_of(measured).items():
         for gap in gaps:
             if gap.warning not in ("", TOO_FEW):
-                stdout().print(Text(f"unfair, {figure} by {gap.attribute}: {gap.warning}"), soft_wrap=True)
+                stdout().print(Text(f"significant gap, {figure} by {gap.attribute}: {gap.warning}"), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 
 from repair.languages import enclosing_function
@@ -31,12 +31,15 @@ def line_rank(suspects: Sequence[int], faulty: Sequence[int]) -> int | None:
     return next((rank for rank, line in enumerate(suspects, 1) if line in faulty), None)
 
 
-def function_rank(source: Source, suspects: Sequence[int], faulty: Sequence[int]) -> int | None:
-    """Rank of the faulty function among the different functions of the suspects (code outside of any is one)."""
-    wanted = {_function_of(source, line) for line in faulty}
-    seen: list[str] = []
-    for line in suspects:
-        name = _function_of(source, line)
+Place = tuple[str, int]  # path and line
+
+
+def function_rank(sources: Mapping[str, Source], suspects: Sequence[Place], faulty: Iterable[Place]) -> int | None:
+    """Rank of a faulty function among the different functions of the suspects; a file's code outside of any is one."""
+    wanted = {_function_of(sources, place) for place in faulty}
+    seen: list[tuple[str, str]] = []
+    for place in suspects:
+        name = _function_of(sources, place)
         if name in wanted:
             return len(seen) + (name not in seen)
         if name not in seen:
@@ -44,6 +47,8 @@ def function_rank(source: Source, suspects: Sequence[int], faulty: Sequence[int]
     return None
 
 
-def _function_of(source: Source, line: int) -> str:
-    found = enclosing_function(source, min(line, source.line_count))
-    return found.qualified_name if found else ""
+def _function_of(sources: Mapping[str, Source], place: Place) -> tuple[str, str]:
+    path, line = place
+    source = sources.get(path)
+    found = enclosing_function(source, min(line, source.line_count)) if source else None
+    return path, found.qualified_name if found else ""

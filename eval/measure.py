@@ -17,7 +17,7 @@ from eval.correctness import Decision, Judge, patched_code, source_of, unfit
 from eval.faults import changed_lines, function_rank, line_rank, size_of_change
 from eval.identifiers import groups_of
 from eval.listening import Heard
-from eval.measurement import GIVEN, Conditions, Measurement, NoFault, Status, Stop
+from eval.measurement import GIVEN, Conditions, Measurement, NoFault, Status, stop_of
 from eval.pool import holds_reference
 from eval.suites.rows import Case
 from repair.campaign import survey
@@ -51,7 +51,7 @@ class _Seen:
     verdicts: Counter[str] = field(default_factory=Counter[str])
     chosen: Candidate | None = None
     cost: Cost = field(default_factory=Cost)
-    after_plausible: int = 0
+    settled_by: int | None = None  # rank of the first candidate that the repair itself held for plausible
 
 
 def measure(
@@ -121,9 +121,9 @@ def _repaired(request: RepairRequest, model: Model | None, oracle: Oracle, optio
             case CandidateJudged(number=number, judgement=judgement):
                 seen.judged = number
                 seen.verdicts[judgement.verdict.value] += 1
-                seen.after_plausible += bool(seen.shown)
                 if judgement.verdict is Verdict.PLAUSIBLE:
                     seen.shown.append((number, judgement.candidate))
+                    seen.settled_by = seen.settled_by or number
             case Finished(result=result):
                 _finish(seen, result)
     return seen
@@ -158,9 +158,11 @@ def _scored(case: Case, seen: _Seen, judge: Judge, conditions: Conditions) -> Me
         correct_count=len(right),
         judged=seen.judged,
         verdicts=dict(sorted(seen.verdicts.items())),
-        stop=_stop(seen, conditions),
+        stop=stop_of(conditions, seen.judged, seen.settled_by, seen.cost.seconds),
         fault_rank=line_rank(lines, faulty),
-        function_rank=function_rank(source, lines, faulty),
+        function_rank=function_rank(
+            {source.path: source}, [(s.path, s.line) for s in seen.suspects], [(source.path, n) for n in faulty]
+        ),
         confidence=seen.suspects[0].suspiciousness if seen.suspects else None,
         suspects=tuple(lines[:_SUSPECTS]),
         test_runs=seen.cost.test_runs,
@@ -176,14 +178,6 @@ def _status(own: Decision | None, conditions: Conditions) -> tuple[Status, str]:
     if own is not None and conditions.tests == GIVEN:
         return Status.UNSCORED, "the oracle called a patch plausible that fails the tests when they are run again"
     return Status.NONE_FOUND, ""
-
-
-def _stop(seen: _Seen, conditions: Conditions) -> str:
-    if seen.judged >= conditions.candidates:
-        return Stop.CANDIDATES
-    if conditions.tests == GIVEN and seen.shown and seen.after_plausible >= conditions.extra:
-        return Stop.SETTLED
-    return Stop.SECONDS if seen.cost.seconds > conditions.seconds else Stop.EXHAUSTED
 
 
 def _with_patch(case: Case, found: Measurement, chosen: Candidate | None, own: Decision | None) -> Measurement:

@@ -77,6 +77,15 @@ class Conditions:
         return self.extra >= self.candidates
 
 
+def stop_of(conditions: Conditions, judged: int, first_plausible: int | None, seconds: float) -> Stop:
+    """Why judging ended, by what was judged when; `first_plausible` None where nothing settles it."""
+    if judged >= conditions.candidates:
+        return Stop.CANDIDATES
+    if first_plausible is not None and judged - first_plausible >= conditions.extra:
+        return Stop.SETTLED
+    return Stop.SECONDS if seconds > conditions.seconds else Stop.EXHAUSTED
+
+
 @dataclass(frozen=True, slots=True)
 class NoFault:
     """What the model says without any evidence: P(no fault) of the faulty code and of the reference, 0..1.

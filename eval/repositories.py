@@ -8,13 +8,15 @@ temporary clones.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 
 from eval.checkouts import Trees, all_sources, checked_out, default_cache, is_file
-from eval.measurement import Conditions, Decided, Measurement, Status
+from eval.faults import function_rank
+from eval.measurement import Conditions, Decided, Measurement, Status, stop_of
 from eval.suites.cases import RepositoryTask
 from repair.defects import Budget, Defect, Location, RepairRequest
 from repair.diffs import render_diff
@@ -43,6 +45,7 @@ class _Seen:
     suspects: tuple[Suspect, ...] = ()
     plausible: list[tuple[int, Patch]] = field(default_factory=list[tuple[int, Patch]])
     judged: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter[str])
     chosen: Patch | None = None
     cost: Cost = field(default_factory=Cost)
     runs: int = 0  # of the tests, to find the files that may be at fault
@@ -60,7 +63,7 @@ def measure_repository(
         with checked_out(task, cache or default_cache()) as trees:
             if reason := unfit(task, trees, sandbox):
                 return _measurement(task, Status.LEFT_OUT, reason)
-            return _scored(task, trees, _repaired(task, trees, model, sandbox, conditions))
+            return _scored(task, trees, _repaired(task, trees, model, sandbox, conditions), conditions)
     except InputError as error:
         return _measurement(task, Status.LEFT_OUT, str(error))
     except (BoundaryError, NothingToRepair) as error:
@@ -180,6 +183,7 @@ def _repaired(
                 seen.suspects = suspects
             case CandidateJudged(number=number, judgement=judgement):
                 seen.judged = number
+                seen.verdicts[judgement.verdict.value] += 1
                 if _passes(task, judgement):
                     seen.plausible.append((number, judgement.candidate.patch))
             case Finished(result=result):
@@ -197,14 +201,18 @@ def _passes(task: RepositoryTask, judgement: Judgement) -> bool:
     return {*task.fail_to_pass, *task.pass_to_pass} <= ended_ids(judgement.observations[-1], Outcome.PASSED)
 
 
-def _scored(task: RepositoryTask, trees: Trees, seen: _Seen) -> Measurement:
+def _scored(task: RepositoryTask, trees: Trees, seen: _Seen, conditions: Conditions) -> Measurement:
     chosen, sources = seen.chosen, {source.path: source for source in seen.sources}
     correct = {patch: is_reference(patch, seen.sources, trees) for _, patch in seen.plausible}
     changed = chosen.paths if chosen else tuple(sources)
+    first = seen.plausible[0][0] if seen.plausible else None
+    faulty = _fault_lines(trees)
     return replace(
         _measurement(task, Status.NONE_FOUND if chosen is None else Status.REPAIRED),
         correct=False if chosen is None else correct.get(chosen),
-        first_plausible=seen.plausible[0][0] if seen.plausible else None,
+        first_plausible=first,
+        stop=stop_of(conditions, seen.judged, first, seen.cost.seconds),
+        verdicts=dict(sorted(seen.verdicts.items())),
         first_correct=next((number for number, patch in seen.plausible if correct[patch]), None),
         decided_by=Decided.TREE if chosen and correct.get(chosen) else Decided.NOTHING,
         plausible_count=len(seen.plausible),
@@ -212,8 +220,9 @@ def _scored(task: RepositoryTask, trees: Trees, seen: _Seen) -> Measurement:
         judged=seen.judged,
         suspects=tuple(s.line for s in seen.suspects[:10]),
         confidence=seen.suspects[0].suspiciousness if seen.suspects else None,
-        fault_lines=tuple(sorted({line for _, line in _fault_lines(trees)})),
-        fault_rank=_fault_rank(seen.suspects, _fault_lines(trees)),
+        fault_lines=tuple(sorted({line for _, line in faulty})),
+        function_rank=function_rank(sources, [(s.path, s.line) for s in seen.suspects], faulty),
+        fault_rank=_fault_rank(seen.suspects, faulty),
         wall_seconds=round(seen.seconds, 3),
         test_runs=seen.cost.test_runs + seen.runs,
         prompt_tokens=seen.cost.prompt_tokens,

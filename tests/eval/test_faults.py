@@ -41,4 +41,10 @@ def test_line_rank_counts_from_one():
     ],
 )
 def test_function_rank(suspects, faulty, rank):
-    assert function_rank(Source("a.py", TWO, "python"), suspects, faulty) == rank
+    sources = {"a.py": Source("a.py", TWO, "python")}
+    assert function_rank(sources, [("a.py", n) for n in suspects], [("a.py", n) for n in faulty]) == rank
+
+
+def test_functions_of_one_name_in_two_files_are_two():
+    sources = {name: Source(name, TWO, "python") for name in ("a.py", "b.py")}
+    assert function_rank(sources, [("a.py", 2), ("b.py", 2)], [("b.py", 3)]) == 2

@@ -9,11 +9,13 @@ import pytest
 
 from eval.improvement import Built, Row, Tuned, plan
 from eval.measurement import Measurement, Status, Stop
+from eval.run import alternating
 from eval.suites.rows import read_suite
 from repair.errors import InputError
 from serve.commands.improve import run
 from serve.commands.improve_data import mixed, permissive
-from serve.commands.improve_steps import Asked, RealSteps, RehearsedSteps, alternating
+from serve.commands.improve_real import RealSteps
+from serve.commands.improve_steps import Asked, RehearsedSteps
 from tests.training.commands import emend, refused
 
 ROOT = Path(__file__).parents[2]

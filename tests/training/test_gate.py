@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,16 +204,17 @@ def test_the_gate_refuses_a_sabotaged_adapter_and_passes_an_unchanged_one(adapte
     heldout = examples(45)
     asked: list[Checkpoint] = []
 
-    def fixer(checkpoint: Checkpoint) -> Mapping[str, bool]:
-        asked.append(checkpoint)
-        return {"task": True}
+    def fixer(checkpoints: Sequence[Checkpoint]) -> Sequence[Mapping[str, bool]]:
+        asked.extend(checkpoints)
+        return [{f"task {n}": n % 2 == 0 or one.adapter is None for n in range(LEAST)} for one in checkpoints]
 
     base = Checkpoint(embedded_directory())
     sabotaged = Checkpoint(base.source, adapters[True])
     refused = run_gate(base, sabotaged, heldout, CONFIG, fixer)
     assert asked == [base, sabotaged]
     assert refused.outcome == REFUSED
-    assert {"location@1", "clean_bits_per_byte"} <= {
+    assert (refused.rows[0].base, refused.rows[0].tuned) == (1.0, 0.5)
+    assert {FIX_RATE, "location@1", "clean_bits_per_byte"} <= {
         n for n, verdict in verdicts(refused).items() if verdict == "worse"
     }
     passed = run_gate(base, Checkpoint(base.source, adapters[False]), heldout, CONFIG)

@@ -68,11 +68,11 @@ def _sections(report: Report) -> Iterable[Section]:
     yield _plain("loop", "The loop", "", _texts(("step", "time", "what came of it"), steps))
     if report.comparison:
         lead = f"On the measured half, which steered nothing. {INTERVALS}"
-        yield Section("effect", "Before and after", lead, tuple(_effect(report.comparison)), "overview")
+        yield Section("effect", "Before and after", lead, tuple(_effect(report.comparison)), "cards pairs")
     if report.tuned:
         yield from _training(report.tuned)
     lead = escaped(f"Diagnosis half: {percent(report.diagnosis)} correct. {report.plan.reason}.")
-    yield Section("weaknesses", "Weaknesses and what was built", lead, tuple(_weaknesses(report)), "overview")
+    yield Section("weaknesses", "Weaknesses and what was built", lead, tuple(_weaknesses(report)), "cards pairs")
     if report.clusters:
         lead = "Failures of the diagnosis half that call for the same cure: what to train or build next."
         yield Section(
@@ -96,7 +96,7 @@ def _effect(found: Comparison) -> Iterable[str]:
     picture = shares_picture((("before", found.before), ("after", found.after)), "Correct rows", "correct")
     yield card("Correct rows", picture, _texts(CHANGE_HEAD, change_rows(found)), open_=True)
     moved = table(PATTERN_HEAD, pattern_rows(found))
-    yield card("Where rows went wrong", "", moved, open_=True)
+    yield card("What became of the rows", "", moved, open_=True)
     yield f'<div class="card names">{"".join(_gained_and_lost(found))}</div>'
 
 

@@ -127,7 +127,7 @@ def _parts(report: Report) -> Iterator[Sequence[str]]:
 WEAK_HEAD = ("bug class", "failed", "of", "mostly", "share of the built faults", "pairs trained on")
 GATE_HEAD = ("figure", "base", "tuned", "interval of the difference", "examples", "verdict")
 CHANGE_HEAD = ("correct", "before", "after", "difference")
-PATTERN_HEAD = ("what became of the rows", "before", "after", "difference")
+PATTERN_HEAD = ("pattern", "before", "after", "difference")
 INTERVALS = "Intervals are 95 %, Newcombe's for paired shares; p is McNemar's exact test."
 
 

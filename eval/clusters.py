@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from eval.failures import FAILED, UNTYPED, WORDS, Pattern, bug_type, pattern
+from eval.failures import FAILED, TRAINABLE, UNTYPED, WORDS, Pattern, bug_type, pattern
 from eval.measurement import Measurement
 from repair.verdicts import Verdict
 
@@ -35,7 +35,6 @@ _ADVICE = {
     "give more candidates.",
     Pattern.UNDIAGNOSED: "Give these tasks a reference (`fixed_code`): without one nobody can say what failed.",
 }
-_UNTRAINED = frozenset({Pattern.UNDIAGNOSED, Pattern.TIMED_OUT, Pattern.UNREADABLE})  # more of a bug class is no cure
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,6 @@ def _cluster(key: tuple[Pattern, str, str, str], rows: Sequence[Measurement]) ->
     name = f"{bug}: {WORDS[kind]}"
     if mix != VARIOUS:
         name += f"; candidates {mix}; the reference {_SIZES[size]}"
-    bugs = "such bugs" if bug == UNTYPED else f"bugs of the class {bug!r}"
     return Cluster(
         name,
         kind,
@@ -106,9 +104,14 @@ def _cluster(key: tuple[Pattern, str, str, str], rows: Sequence[Measurement]) ->
         size,
         tuple(m.id for m in rows),
         tuple(_example(m) for m in sorted(rows, key=_readable)[:EXAMPLES]),
-        _ADVICE[kind].format(bugs=bugs),
-        () if bug == UNTYPED or kind in _UNTRAINED else (bug,),
+        advice(kind, bug),
+        () if bug == UNTYPED or kind not in TRAINABLE else (bug,),
     )
+
+
+def advice(kind: Pattern, bug: str = UNTYPED) -> str:
+    """What to train or build next where tasks fail so, in sentences. Raises KeyError where `kind` is no failure."""
+    return _ADVICE[kind].format(bugs="such bugs" if bug == UNTYPED else f"bugs of the class {bug!r}")
 
 
 def _readable(m: Measurement) -> tuple[int, int]:

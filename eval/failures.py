@@ -46,6 +46,9 @@ FAILED = frozenset(
 )
 """Patterns that a better repair would end; the others are solved, not known, or say nothing about the repair."""
 
+TRAINABLE = FAILED - {Pattern.UNREADABLE, Pattern.TIMED_OUT, Pattern.UNDIAGNOSED}
+"""Failures that more examples of the bug's class may cure; the others want time, a format or a reference first."""
+
 WORDS = {
     Pattern.SOLVED: "a correct patch was chosen",
     Pattern.PLAUSIBLE_BUT_WRONG: "the chosen patch passes the tests and is wrong",
@@ -105,13 +108,21 @@ def bug_type(m: Measurement) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """A bug type and what fails there. `pattern` is the most frequent one of its failures."""
+    """A bug type and what fails there. `pattern` is the most frequent one of its failures.
+
+    `trainable` counts the failures that training can help (`TRAINABLE`).
+    """
 
     bug_type: str
     failed: int
     total: int
-    share: Share
+    trainable: int
     pattern: Pattern
+
+    @property
+    def share(self) -> Share:
+        """Of the tasks known to be solved or failed, those that failed."""
+        return Share(self.failed, self.total)
 
     @property
     def gain(self) -> float:
@@ -138,4 +149,4 @@ def weaknesses(measurements: Iterable[Measurement]) -> tuple[Weakness, ...]:
 def _weakness(name: str, kinds: Sequence[Pattern]) -> Weakness:
     failed = Counter(kind for kind in kinds if kind in FAILED)
     most = min(failed, key=lambda kind: (-failed[kind], list(Pattern).index(kind)))
-    return Weakness(name, failed.total(), len(kinds), Share(failed.total(), len(kinds)), most)
+    return Weakness(name, failed.total(), len(kinds), sum(kind in TRAINABLE for kind in kinds), most)

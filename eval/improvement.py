@@ -1,22 +1,21 @@
 """The decisions of `emend improve` as values: which rows steer and which measure, what to build, what came of it.
 
 Pure. Must not know how rows are measured, faults injected or adapters trained (`serve.commands.improve` composes that),
-nor what a report looks like (`eval.improvement_report`).
+what before and after are compared by (`eval.improvement_effect`), nor what a report looks like
+(`eval.improvement_report`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from math import comb
 
 from data.classes import coarse_class
-from eval.measurement import Measurement, Status, Stop
-from eval.stats import Share, quantile
+from eval.clusters import advice
+from eval.failures import FAILED, TRAINABLE, UNTYPED, Weakness, pattern, weaknesses
+from eval.measurement import Measurement
 from eval.suites.rows import Case
 from repair.mutate import BUG_CLASSES
 from repair.mutate.mutation import MIX
@@ -24,27 +23,6 @@ from repair.mutate.mutation import MIX
 FLOOR = 0.3  # share of the faults that keeps to the mix of all classes, so that nothing is forgotten
 CLEAN_SHARE = 0.17  # of the pairs without a fault, as real code has more of them than the mix
 LEAST_TRAINABLE = 0.2  # share of the failures below which training is not worth its time
-OTHER = "other"  # class of a fault that no operator of ours makes
-_SUSPECTS = 10  # a fault ranked below is not localized
-_RESAMPLES = 2000
-
-
-class Pattern(StrEnum):
-    """Why a case was not repaired."""
-
-    NOT_LOCALIZED = "not localized"
-    NO_FIX = "no fix among candidates"
-    RANKED_LOW = "fix ranked too low"
-    WRONG = "plausible but wrong"
-    TIMED_OUT = "timed out"
-    UNREADABLE = "unreadable answers"
-
-
-TRAINABLE = frozenset({Pattern.NOT_LOCALIZED, Pattern.NO_FIX, Pattern.RANKED_LOW, Pattern.WRONG})
-_ADVICE = {
-    Pattern.TIMED_OUT: "give the search more seconds (--seconds), not the model more data",
-    Pattern.UNREADABLE: "the model does not keep to the format of answers: choose another model or prompt",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +39,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Weakness:
-    """Failures of one bug class; `pattern` is the most frequent reason, `trainable` how many data may help."""
-
-    bug_type: str
-    failed: int
-    total: int
-    trainable: int
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What the diagnosis calls for. `shares` of the faults by class sum to 1; empty where training cannot help."""
 
@@ -84,33 +51,6 @@ class Plan:
     def trains(self) -> bool:
         """Whether there is something to train for."""
         return bool(self.shares)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One class before and after."""
-
-    bug_type: str
-    before: Share
-    after: Share
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The measured half before and after. `difference` is after - before, None where nothing is known of both."""
-
-    before: Share
-    after: Share
-    plausible_before: Share
-    plausible_after: Share
-    gained: tuple[str, ...]  # rows that are correct only after
-    lost: tuple[str, ...]
-    unknown: int  # rows of which correctness is not known in both runs
-    difference: float | None
-    interval: tuple[float, float] | None  # 95 %, paired bootstrap over rows
-    p_value: float  # McNemar, exact, two-sided
-    changes: tuple[Change, ...] = ()
-    cut: tuple[int, int] = (0, 0)  # unsolved rows, before and after, that ran out of seconds before candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +99,14 @@ class Tuned:
 
 
 def class_of(case: Case) -> str:
-    """The bug class of a case: its own where it is one of ours, else by the difference to its reference."""
+    """The bug class of a case: its own where it is one of ours, else by the difference to its reference.
+
+    UNTYPED where no operator of ours makes such a fault.
+    """
     if case.bug_type in BUG_CLASSES:
         return str(case.bug_type)
     found = coarse_class(case.language, case.buggy_code, case.fixed_code) if case.fixed_code else ""
-    return found if found in BUG_CLASSES else OTHER
+    return found if found in BUG_CLASSES else UNTYPED
 
 
 def labelled(row: Row, found: Measurement) -> Measurement:
@@ -197,40 +140,6 @@ def fitting(seconds: float, minutes: float, jobs: int) -> int:
     return max(1, int(0.6 * 60 * minutes * jobs / (3 * seconds)))
 
 
-def pattern(found: Measurement) -> Pattern | None:
-    """Why the case was not repaired; None where it was, or where it says nothing."""
-    if not found.scored or found.correct is True or (found.status is Status.REPAIRED and found.correct is None):
-        return None
-    if found.status is Status.REPAIRED:
-        return Pattern.WRONG if found.first_correct is None else Pattern.RANKED_LOW
-    return _unrepaired(found)
-
-
-def _unrepaired(found: Measurement) -> Pattern:
-    if found.proposed and found.unreadable > found.proposed / 2:
-        return Pattern.UNREADABLE
-    if found.fault_rank is None or found.fault_rank > _SUSPECTS:
-        return Pattern.NOT_LOCALIZED
-    if found.in_pool is not False and found.stop == Stop.SECONDS:
-        return Pattern.TIMED_OUT
-    return Pattern.RANKED_LOW if found.in_pool else Pattern.NO_FIX
-
-
-def weaknesses(found: Sequence[Measurement]) -> tuple[Weakness, ...]:
-    """Classes with failures, most failures first."""
-    groups: dict[str, list[Measurement]] = {}
-    for one in found:
-        if one.scored:
-            groups.setdefault(one.bug_type or OTHER, []).append(one)
-    made: list[Weakness] = []
-    for name, those in groups.items():
-        why = Counter(p for one in those if (p := pattern(one)))
-        if why:
-            helped = sum(count for p, count in why.items() if p in TRAINABLE)
-            made.append(Weakness(name, why.total(), len(those), helped, why.most_common(1)[0][0].value))
-    return tuple(sorted(made, key=lambda w: (-w.failed, -w.failed / w.total, w.bug_type)))
-
-
 def plan(found: Sequence[Measurement]) -> Plan:
     """What to build for the failures of the diagnosis half.
 
@@ -238,23 +147,27 @@ def plan(found: Sequence[Measurement]) -> Plan:
     may help: that many more programs like these can be repaired at best.
     """
     weak = weaknesses(found)
-    why = Counter(p for one in found if (p := pattern(one)))
-    counts = {p.value: count for p, count in why.most_common()}
-    helped = {w.bug_type: w.trainable for w in weak if w.bug_type in MIX and w.trainable}
+    why = Counter(kind for one in found if (kind := pattern(one)) in FAILED)
+    counts = {kind.value: count for kind, count in why.most_common()}
     if not why:
         return Plan({}, "nothing failed in the diagnosis half: there is no weakness to train for", weak, counts)
-    trainable = sum(count for p, count in why.items() if p in TRAINABLE)
+    trainable = sum(count for kind, count in why.items() if kind in TRAINABLE)
     if trainable < LEAST_TRAINABLE * why.total():
-        worst = next(p for p, _ in why.most_common() if p not in TRAINABLE)
-        told = f"training cannot help: {why[worst]} of {why.total()} failures are {worst.value!r}; {_ADVICE[worst]}"
-        return Plan({}, told, weak, counts)
+        worst = next(kind for kind, _ in why.most_common() if kind not in TRAINABLE)
+        told = f"training cannot help: {why[worst]} of {why.total()} failures are {worst.value!r}. {advice(worst)}"
+        return Plan({}, told.removesuffix("."), weak, counts)
+    helped = {w.bug_type: w.trainable for w in weak if w.bug_type in MIX and w.trainable}
     if not helped:
         told = "training cannot help: no failure is of a class that faults can be injected of"
         return Plan({}, told, weak, counts)
-    whole, failures = sum(MIX.values()), sum(helped.values())
-    shares = {c: FLOOR * MIX[c] / whole + (1 - FLOOR) * helped.get(c, 0) / failures for c in MIX}
     told = f"{trainable} of {why.total()} failures are such that other data may help"
-    return Plan(shares, told, weak, counts)
+    return Plan(_shares(helped), told, weak, counts)
+
+
+def _shares(helped: Mapping[str, int]) -> dict[str, float]:
+    """Of each class in the faults to build, from the failures by class that training may help."""
+    whole, failures = sum(MIX.values()), sum(helped.values())
+    return {c: FLOOR * MIX[c] / whole + (1 - FLOOR) * helped.get(c, 0) / failures for c in MIX}
 
 
 def quotas(shares: Mapping[str, float], pairs: int, there: Mapping[str, int]) -> dict[str, int]:
@@ -274,58 +187,3 @@ def quotas(shares: Mapping[str, float], pairs: int, there: Mapping[str, int]) ->
         for name, count in wanted.items():
             given[name] = min(there.get(name, 0), given[name] + count)
     return given
-
-
-def compare(before: Sequence[Measurement], after: Sequence[Measurement]) -> Comparison:
-    """The same rows under both models; rows that are scored and known in both count."""
-    then, now = ({m.id: m for m in those if m.scored} for those in (before, after))
-    both = sorted(then.keys() & now.keys())
-    known = [n for n in both if then[n].correct is not None and now[n].correct is not None]
-    right = [(bool(then[n].correct), bool(now[n].correct)) for n in known]
-    gained = tuple(n for n, (a, b) in zip(known, right, strict=True) if b and not a)
-    lost = tuple(n for n, (a, b) in zip(known, right, strict=True) if a and not b)
-    differences = [b - a for a, b in right]
-    return Comparison(
-        before=Share(sum(a for a, _ in right), len(known)),
-        after=Share(sum(b for _, b in right), len(known)),
-        plausible_before=Share(sum(then[n].first_plausible is not None for n in both), len(both)),
-        plausible_after=Share(sum(now[n].first_plausible is not None for n in both), len(both)),
-        gained=gained,
-        lost=lost,
-        unknown=len(both) - len(known),
-        difference=sum(differences) / len(known) if known else None,
-        interval=_bootstrap(differences),
-        p_value=_mcnemar(len(lost), len(gained)),
-        changes=_changes({n: (then[n].bug_type or OTHER, pair) for n, pair in zip(known, right, strict=True)}),
-        cut=(_cut(then[n] for n in both), _cut(now[n] for n in both)),
-    )
-
-
-def _cut(found: Iterable[Measurement]) -> int:
-    return sum(one.status is Status.NONE_FOUND and one.stop == Stop.SECONDS for one in found)
-
-
-def _changes(known: Mapping[str, tuple[str, tuple[bool, bool]]]) -> tuple[Change, ...]:
-    groups: dict[str, list[tuple[bool, bool]]] = {}
-    for name, pair in known.values():
-        groups.setdefault(name, []).append(pair)
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    return tuple(
-        Change(name, Share(sum(a for a, _ in those), len(those)), Share(sum(b for _, b in those), len(those)))
-        for name, those in ordered
-    )
-
-
-def _mcnemar(one: int, other: int) -> float:
-    """Two-sided exact p-value of the discordant pairs (McNemar 1947)."""
-    tail = sum(comb(one + other, i) for i in range(min(one, other) + 1))
-    return min(1.0, 2 * tail / 2 ** (one + other))
-
-
-def _bootstrap(differences: Sequence[int]) -> tuple[float, float] | None:
-    """95 % percentile interval of the mean over resampled rows (Efron 1979); always the same for the same rows."""
-    if not differences:
-        return None
-    draw, size = random.Random(0), len(differences)
-    means = [sum(draw.choices(differences, k=size)) / size for _ in range(_RESAMPLES)]
-    return quantile(means, 0.025) or 0.0, quantile(means, 0.975) or 0.0

@@ -10,10 +10,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from eval.improvement import Built, Comparison, Plan, Tuned
+from eval.clusters import Cluster
+from eval.improvement import Built, Plan, Tuned
+from eval.improvement_effect import Comparison
 from eval.stats import Share
 
 SHOWN = 12  # names of rows that are listed
+_CLUSTERS = 6  # groups of failures that a terminal shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Report:
     built: Built | None = None
     tuned: Tuned | None = None
     comparison: Comparison | None = None
+    clusters: tuple[Cluster, ...] = ()  # failures of the diagnosis half
 
     @property
     def verdict(self) -> str:
@@ -108,17 +112,23 @@ def _parts(report: Report) -> Iterator[Sequence[str]]:
            for s in report.steps])]  # fmt: skip
     if report.plan.weaknesses:
         yield ["## Weaknesses (diagnosis half)", "", *table(WEAK_HEAD, weak_rows(report))]
+    if report.clusters:
+        yield ["## Failures in groups (diagnosis half)", "", *_groups(report.clusters)]
     if report.tuned and report.tuned.rows:
         reasons = [f"- {reason}" for reason in report.tuned.reasons]
         yield [f"## Gate: {report.tuned.outcome}", "", *table(GATE_HEAD, gate_rows(report.tuned)), *reasons]
     if report.comparison:
-        yield ["## Before and after (measured half)", "", *table(CHANGE_HEAD, change_rows(report.comparison))]
+        yield ["## Before and after (measured half)", "", *table(CHANGE_HEAD, change_rows(report.comparison)), "",
+               INTERVALS]  # fmt: skip
+        yield table(PATTERN_HEAD, pattern_rows(report.comparison))
         yield list(_names(report.comparison))
 
 
 WEAK_HEAD = ("bug class", "failed", "of", "mostly", "share of the built faults", "pairs trained on")
 GATE_HEAD = ("figure", "base", "tuned", "interval of the difference", "examples", "verdict")
 CHANGE_HEAD = ("correct", "before", "after", "difference")
+PATTERN_HEAD = ("pattern", "before", "after", "difference")
+INTERVALS = "Intervals are 95 %, Newcombe's for paired shares; p is McNemar's exact test."
 
 
 def weak_rows(report: Report) -> list[tuple[str, ...]]:
@@ -151,6 +161,23 @@ def change_rows(found: Comparison) -> list[tuple[str, ...]]:
     moved = found.plausible_after.count - found.plausible_before.count
     rows.append(("plausible, all", percent(found.plausible_before), percent(found.plausible_after), f"{moved:+d} rows"))
     return rows
+
+
+def pattern_rows(found: Comparison) -> list[tuple[str, ...]]:
+    """Rows by what became of them."""
+    return [(m.pattern.value, str(m.before), str(m.after), f"{m.after - m.before:+d}") for m in found.patterns]
+
+
+def rows_told(count: int) -> str:
+    """A number of rows in words."""
+    return "1 row" if count == 1 else f"{count} rows"
+
+
+def _groups(found: Sequence[Cluster]) -> Iterator[str]:
+    for one in found[:_CLUSTERS]:
+        yield f"- {rows_told(one.count)}: {one.name}. {one.advice}"
+    if rest := found[_CLUSTERS:]:
+        yield f"- {rows_told(sum(one.count for one in rest))} in {len(rest)} smaller groups"
 
 
 def _names(found: Comparison) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import TypeVar
 
 from data.executors import executor
 from eval.correctness import unfit
@@ -20,6 +21,8 @@ from repair.sandbox import Sandbox, Tier
 from repair.sandboxes.select import find_sandbox
 
 Task = Case | RepositoryTask
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,36 @@ def measure_all(setup: Setup, cases: Iterable[Task], *, jobs: int = 1, ray: str 
 
     Several processes share the cores: each model takes its part of them.
     """
-    if jobs > 1 and not ray:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
+    if not ray and (threads := threads_each(jobs)):
         os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a worker imports it
     with executor(jobs, ray) as workers:
         yield from workers.map(partial(measure_one, setup), cases)
+
+
+def alternating(runs: Sequence[R], rows: Sequence[T]) -> list[tuple[R, T]]:
+    """Every row in all runs, one right after the other, each run the first as often as the others.
+
+    The seconds of a row are a clock's: measured hours apart, a machine that was busy then looks like a worse model.
+    """
+    return [(runs[(number + shift) % len(runs)], row) for number, row in enumerate(rows) for shift in range(len(runs))]
+
+
+def measure_each(work: Iterable[tuple[Setup, Task]], *, jobs: int = 1) -> Iterator[Measurement]:
+    """Measurements of cases that have a setup each, in their order; `threads_each` says what a setup may take.
+
+    Each process keeps the models of all setups. Raises BoundaryError for a worker lost twice.
+    """
+    with executor(jobs) as workers:
+        yield from workers.map(_measure_pair, work)
+
+
+def _measure_pair(pair: tuple[Setup, Task]) -> Measurement:
+    return measure_one(*pair)
+
+
+def threads_each(jobs: int) -> int | None:
+    """Threads of a model in each of several processes, which share the cores; None: as many as suit it."""
+    return max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
 
 
 def check_one(setup: Setup, case: Task) -> str:

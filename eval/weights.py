@@ -9,6 +9,7 @@ from pathlib import Path
 _WHOLE = 64 * 1024 * 1024  # bytes; of larger files size, beginning and end stand for all
 _ENDS = 1024 * 1024
 _KINDS = frozenset({".json", ".safetensors", ".bin", ".model", ".txt", ".jinja", ".gguf", ".npz"})
+_BESIDE = frozenset({"gate.json"})  # what was decided on the weights is no part of them
 
 
 def weights_digest(model: str | None, adapter: str | None) -> str:
@@ -22,11 +23,15 @@ def weights_digest(model: str | None, adapter: str | None) -> str:
         return ""
     digest = hashlib.sha256()
     for place in found:
-        for path in sorted(p for p in place.iterdir() if p.is_file() and p.suffix in _KINDS):
+        for path in sorted(p for p in place.iterdir() if _counts(p)):
             digest.update(path.name.encode())
             for part in _parts(path):
                 digest.update(part)
     return digest.hexdigest()[:12]
+
+
+def _counts(path: Path) -> bool:
+    return path.is_file() and path.suffix in _KINDS and path.name not in _BESIDE
 
 
 def _model_places(model: str | None) -> Iterator[Path]:

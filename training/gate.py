@@ -1,7 +1,8 @@
 """The gate: whether what was trained may take the place of what it started from.
 
 Owns the figures compared and the rule. Must not know how anything was trained, nor run programs: whether
-tasks with tests are repaired comes from a `Fixer`. Both models answer the same held-out examples.
+tasks with tests are repaired comes from a `Fixer`. Both models answer the same held-out examples, and repair the
+same tasks in turn.
 
 The rule, and why it is so:
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -94,9 +95,11 @@ def run_gate(
     `base` is what the run started from: the base with its start adapter if it went on from one, else the plain base.
     """
     chosen = choose(heldout, config.examples)
-    return decide(
-        measure_model(base, chosen, fixer=fixer), measure_model(tuned, chosen, fixer=fixer), config
-    )  # fmt: skip
+    both = [measure_model(one, chosen) for one in (base, tuned)]
+    if fixer:
+        fixed = fixer((base, tuned))
+        both = [replace(found, fixed=tasks) for found, tasks in zip(both, fixed, strict=True)]
+    return decide(both[0], both[1], config)
 
 
 def decide(base: Measured, tuned: Measured, config: GateConfig) -> Verdict:

@@ -54,8 +54,12 @@ class Checkpoint:
 class Fixer(Protocol):
     """Repairs programs with tests and runs these; injected, for running programs is no business of training."""
 
-    def __call__(self, checkpoint: Checkpoint) -> Mapping[str, bool]:
-        """Whether each task, by its id, was repaired."""
+    def __call__(self, checkpoints: Sequence[Checkpoint]) -> Sequence[Mapping[str, bool]]:
+        """For each checkpoint, whether each task, by its id, was repaired. All answer the same tasks.
+
+        Each task in all of them, one right after the other: a task has seconds of a clock, and a machine that is
+        busier for one of them must not look like a worse model.
+        """
         ...
 
 
@@ -74,13 +78,10 @@ class Measured:
         return summarise(self.scores)
 
 
-def measure_model(
-    checkpoint: Checkpoint, heldout: Sequence[Held], *, effort: Effort = NONE, fixer: Fixer | None = None
-) -> Measured:
+def measure_model(checkpoint: Checkpoint, heldout: Sequence[Held], *, effort: Effort = NONE) -> Measured:
     """Load a model and measure it. Raises ModelError: it cannot be loaded, or does not fit its adapter."""
     scores = load_meter(checkpoint).score(heldout, effort)
-    fixed = fixer(checkpoint) if fixer else {}  # loads the weights itself
-    return Measured(str(checkpoint), tuple(scores), len(heldout) - len(scores), fixed)
+    return Measured(str(checkpoint), tuple(scores), len(heldout) - len(scores))
 
 
 def load_meter(checkpoint: Checkpoint) -> Meter:

@@ -5,6 +5,7 @@ Owns that the directory is replaced whole or not at all. Must not know how the m
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Generator
@@ -59,8 +60,18 @@ def _write(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None, out: Pat
         # "auto" would ask the hub whether the vocabulary has grown; ours never does
         model.save_pretrained(str(out), save_embedding_layers=False)
         (out / "README.md").unlink(missing_ok=True)  # peft's empty form; the card is ours
+        _steady(out / "adapter_config.json")
         return
     cast(Any, model).save_pretrained(out)
     if tokenizer is not None:
         tokenizer.chat_template = None  # it was tuned on the plain prompt, and is to be asked by it
         tokenizer.save_pretrained(out)
+
+
+def _steady(path: Path) -> None:
+    """Put names in order: peft writes sets as they lie in memory, and files are told apart by their content."""
+    settings: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    for name in ("target_modules", "modules_to_save", "exclude_modules"):
+        if isinstance(settings.get(name), list):
+            settings[name] = sorted(settings[name])
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")

@@ -15,11 +15,11 @@ from string import Template
 
 from data.charts import bars, escaped
 from data.sheet import Section, card, style, table, tile
-from eval.clusters import Cluster, Example, clusters, needs
+from eval.clusters import clusters, needs
 from eval.failures import FAILED, WORDS, Pattern, pattern, weaknesses
 from eval.measurement import Measurement
 from eval.report.charts import pictures, share_text, shares_picture
-from eval.report.diffs import diff_html
+from eval.report.failing import clusters_html
 from eval.report.figures import correct_share, located, overfitting, plausible, settings, share, title, unknown
 from eval.report.runs import Run
 from eval.report.tasks import SCRIPT, diff_budget, tasks
@@ -27,7 +27,6 @@ from eval.stats import Share
 
 SLICES = ("attribute", "group", "tasks", "share [95 %]", "gap to the best", "warning")
 """Columns of the rows in `slices`."""
-_CLUSTERS = 40  # told with examples; further ones are counted
 _REASONS = 20
 
 Rows = Sequence[Sequence[str]]
@@ -163,32 +162,6 @@ def _failures(rows: Sequence[Measurement], ident: str, budget: int) -> Iterable[
         note = "Those that would gain most first." + (f" More training data of: {escaped(wanted)}." if wanted else "")
         cards.append(card("Failed, by bug type", drawn, listed, note))
     yield f'<div class="overview">{"".join(cards)}</div>'
-    found = clusters(rows)
-    yield from (_cluster(cluster, budget) for cluster in found[:_CLUSTERS])
-    if rest := sum(c.count for c in found[_CLUSTERS:]):
-        yield f'<p class="soft">{rest} more failed tasks in {len(found) - _CLUSTERS} smaller groups.</p>'
+    yield from clusters_html(clusters(rows), budget)
     if not FAILED & set(kinds):
         yield '<p class="soft">No task failed.</p>'
-
-
-def _cluster(found: Cluster, budget: int) -> str:
-    tasks_ = "1 task" if found.count == 1 else f"{found.count} tasks"
-    shown = "".join(_example(example, budget) for example in found.examples)
-    return (
-        f'<div class="card"><h3><span class="count">{tasks_}</span> · {escaped(found.name)}</h3>'
-        f'<p class="advice">{escaped(found.advice)}</p>'
-        f"<details><summary>{'Example' if len(found.examples) == 1 else 'Examples'}</summary>{shown}</details></div>"
-    )
-
-
-def _example(example: Example, budget: int) -> str:
-    where = f"{example.id[:200]} · fault in line {_lines(example.fault_lines)} · suspects {_lines(example.suspects)}"
-    return (
-        f'<div class="example"><p class="where">{escaped(where)}</p><div class="two">'
-        f"<div><h4>Reference</h4>{diff_html(example.reference_diff, budget, 'The suite has no reference.')}</div>"
-        f"<div><h4>Chosen patch</h4>{diff_html(example.chosen_diff, budget, 'No patch was chosen.')}</div></div></div>"
-    )
-
-
-def _lines(lines: Sequence[int]) -> str:
-    return ", ".join(str(line) for line in lines[:10]) or "–"

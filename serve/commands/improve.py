@@ -1,7 +1,7 @@
 """`emend improve`: evaluate, diagnose, build, train, evaluate again; one report that shows what changed.
 
 Owns the order of the steps, the time they have and OUT/plan.json, by which the same command goes on where it stopped.
-What a step does is `improve_steps`'; what is decided between them `eval.improvement`'s.
+What a step does is `improve_real`'s; what is decided between them `eval.improvement`'s.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.text import Text
 
 from data.shards import locked
+from eval.clusters import clusters
+from eval.failures import Pattern, Weakness
 from eval.improvement import (
     Built,
     GateRow,
     Plan,
     Row,
     Tuned,
-    Weakness,
-    compare,
     fitting,
     halves,
     mingled,
     plan,
     same_program,
 )
+from eval.improvement_effect import compare
 from eval.improvement_page import report_html
 from eval.improvement_report import Report, Step, effect_of, percent, report_json, report_markdown
 from eval.measurement import Measurement
@@ -38,7 +39,8 @@ from repair.errors import InputError
 from serve.boundary import INTERRUPTED
 from serve.commands.improve_data import MIXTURE
 from serve.commands.improve_journal import Journal, open_journal
-from serve.commands.improve_steps import AFTER, BEFORE, DIAGNOSED, Asked, RealSteps, Steps
+from serve.commands.improve_real import RealSteps
+from serve.commands.improve_steps import AFTER, BEFORE, DIAGNOSED, Asked, Steps
 from serve.printing import stderr, stdout
 
 NOT_TAKEN = 1
@@ -174,7 +176,8 @@ def _evaluated(loop: _Loop) -> list[Measurement]:
 def _diagnosed(loop: _Loop, steering: Sequence[Measurement], not_chosen: tuple[tuple[str, str], ...]) -> Report:
     """The report as far as the plan, which is made once: a row that is tried again must not change what was built."""
     value = dict(loop.journal.once("diagnose", lambda: True, lambda: plan(steering)))
-    value["weaknesses"] = tuple(Weakness(**one) for one in value["weaknesses"])
+    weak = (Weakness(**one) for one in value["weaknesses"])
+    value["weaknesses"] = tuple(replace(one, pattern=Pattern(one.pattern)) for one in weak)
     made = Plan(**value)
     known = [m for m in steering if m.scored and m.correct is not None]
     share = Share(sum(m.correct is True for m in known), len(known))
@@ -186,7 +189,7 @@ def _diagnosed(loop: _Loop, steering: Sequence[Measurement], not_chosen: tuple[t
         Step("diagnose", seconds.get("diagnose", 0.0), f"{percent(share)} correct; {made.reason}"),
     )
     settings = {**loop.journal.settings, "minutes": f"{loop.asked.minutes:g}", "jobs": str(loop.asked.jobs)}
-    return Report(settings, steps, share, (*unsound, *not_chosen), made)
+    return Report(settings, steps, share, (*unsound, *not_chosen), made, clusters=clusters(steering))
 
 
 def _trained(loop: _Loop, report: Report) -> Report:
@@ -208,7 +211,7 @@ def _trained(loop: _Loop, report: Report) -> Report:
     }
     steps = (*report.steps, *(Step(name, journal.seconds.get(name, 0.0), told) for name, told in parts.items()))
     left_out = (*unsound, *report.left_out)
-    return Report(report.settings, steps, report.diagnosis, left_out, report.plan, built, tuned, compared)
+    return replace(report, steps=steps, left_out=left_out, built=built, tuned=tuned, comparison=compared)
 
 
 def _tuned(loop: _Loop) -> Tuned:

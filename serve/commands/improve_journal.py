@@ -18,7 +18,7 @@ from typing import Any
 from repair.errors import InputError
 
 PLAN = "plan.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from training.config import GateConfig, Recipe, read_recipe
 from training.places import base_directory, start_adapter
 
 if TYPE_CHECKING:
+    from eval.run import Setup
     from training.adapter import Trained
     from training.card import CardFacts, DataUsed
     from training.flops import Cost
@@ -140,27 +141,40 @@ def _after(trained: Trained) -> Checkpoint:
 
 
 def fixer(config: GateConfig) -> Fixer | None:
-    """Repairs the first tasks of the gate's suite and runs their tests; None where there is no suite."""
+    """Repairs the first tasks of the gate's suite with each model in turn; None where there is no suite."""
     if not config.suite:
         return None
-    from eval.measurement import Conditions
-    from eval.run import Setup, measure_all
+    from eval.run import alternating, measure_each
     from eval.suites.rows import read_suite
 
     cases = read_suite(Path(config.suite)).cases[: config.tasks]
     if not cases:
         raise InputError(f"gate.suite {config.suite} has no rows", field="gate.suite")
 
-    def fixed(checkpoint: Checkpoint) -> Mapping[str, bool]:
-        conditions = Conditions(
-            model=str(checkpoint.source), adapter=str(checkpoint.adapter or ""), candidates=config.candidates,
-            seconds=config.seconds,
-        )  # fmt: skip
-        setup = Setup(conditions, str(checkpoint.source), str(checkpoint.adapter) if checkpoint.adapter else None)
-        found = {m.id: m for m in measure_all(setup, cases, jobs=config.jobs)}
-        return {name: m.first_plausible is not None and m.correct is not False for name, m in found.items() if m.scored}
+    def fixed(checkpoints: Sequence[Checkpoint]) -> Sequence[Mapping[str, bool]]:
+        setups = [_setup(one, config) for one in checkpoints]
+        order = alternating(range(len(setups)), cases)
+        found: list[dict[str, bool]] = [{} for _ in setups]
+        work = [(setups[number], case) for number, case in order]
+        for (number, case), one in zip(order, measure_each(work, jobs=config.jobs), strict=True):
+            if one.scored:
+                found[number][case.id] = one.first_plausible is not None and one.correct is not False
+        known = set(found[0]).intersection(*found)  # where a sandbox failed for one of them, the task compares nothing
+        return [{name: by_id[name] for name in by_id if name in known} for by_id in found]
 
     return fixed
+
+
+def _setup(checkpoint: Checkpoint, config: GateConfig) -> Setup:
+    """What a process needs to repair a task of the gate."""
+    from eval.measurement import Conditions
+    from eval.run import Setup, threads_each
+
+    model, adapter = str(checkpoint.source), str(checkpoint.adapter) if checkpoint.adapter else None
+    conditions = Conditions(
+        model=model, adapter=adapter or "", candidates=config.candidates, seconds=config.seconds
+    )  # fmt: skip
+    return Setup(conditions, model, adapter, threads=threads_each(config.jobs))
 
 
 def _decided(trained: Trained, verdict: Verdict | None, asked: Asked) -> int:
@@ -247,7 +261,7 @@ def trial(recipe: Recipe, report: Callable[[int, float], None]) -> float:
             )
         return trained.state.best
     if fixes is not None:
-        found = fixes(_after(trained))
+        (found,) = fixes([_after(trained)])
         if not found:
             raise InputError(f"gate.suite {recipe.gate.suite}: no program could be used", field="gate.suite")
         return fmean(found.values())

@@ -115,4 +115,6 @@ def test_weaknesses_put_first_what_gains_most():
     found = weaknesses(rows)
     assert [(w.bug_type, w.failed, w.total) for w in found] == [("often", 10, 100), ("bad", 8, 10), ("rare", 1, 1)]
     assert found[1].pattern is Pattern.NO_FIX_IN_POOL
+    (slow,) = weaknesses([failed("a"), failed("b", stop=Stop.SECONDS), failed("c", stop=Stop.SECONDS)])
+    assert (slow.failed, slow.trainable, slow.pattern) == (3, 1, Pattern.TIMED_OUT)
     assert weaknesses([solved(), replace(solved(), id="u")]) == ()

@@ -7,24 +7,21 @@ from dataclasses import replace
 
 import pytest
 
+from eval.clusters import clusters
 from eval.improvement import (
     FLOOR,
     Built,
     GateRow,
-    Pattern,
     Row,
     Tuned,
-    Weakness,
     class_of,
-    compare,
     fitting,
     halves,
     labelled,
-    pattern,
     plan,
     quotas,
-    weaknesses,
 )
+from eval.improvement_effect import compare
 from eval.improvement_page import report_html
 from eval.improvement_report import Report, Step, report_json, report_markdown
 from eval.measurement import Measurement, Status, Stop
@@ -64,47 +61,11 @@ def test_rows_are_limited_to_what_fits_at_worst():
     assert fitting(100, 1, 1) == 1
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({"fault_rank": None}, Pattern.NOT_LOCALIZED),
-        ({"fault_rank": 11}, Pattern.NOT_LOCALIZED),
-        ({}, Pattern.NO_FIX),
-        ({"in_pool": None}, Pattern.NO_FIX),
-        ({"in_pool": True}, Pattern.RANKED_LOW),
-        ({"in_pool": True, "stop": Stop.SECONDS}, Pattern.TIMED_OUT),
-        ({"in_pool": False, "stop": Stop.SECONDS}, Pattern.NO_FIX),  # more time would not have helped
-        ({"proposed": 4, "unreadable": 3}, Pattern.UNREADABLE),
-        ({"proposed": 4, "unreadable": 2}, Pattern.NO_FIX),
-    ],
-)
-def test_why_nothing_was_found(values, expected):
-    assert pattern(failed(**values)) is expected
-
-
-def test_patterns_of_what_was_chosen_and_of_what_says_nothing():
-    assert pattern(solved()) is None
-    assert pattern(replace(solved(), correct=None)) is None
-    assert pattern(replace(solved(), correct=False)) is Pattern.RANKED_LOW
-    assert pattern(replace(solved(), correct=False, first_correct=None)) is Pattern.WRONG
-    assert pattern(Measurement("a", Status.LEFT_OUT)) is None
-    assert pattern(Measurement("a", Status.UNSCORED)) is None
-
-
-def test_weaknesses_count_by_class_the_most_failures_first():
-    found = [failed(), failed(), solved(), failed(bug_type="integer", fault_rank=None), solved(bug_type="literal")]
-    found += [failed(in_pool=True, stop=Stop.SECONDS), Measurement("x", Status.UNSCORED, bug_type="integer")]
-    assert weaknesses(found) == (
-        Weakness("condition", 3, 4, 2, "no fix among candidates"),
-        Weakness("integer", 1, 1, 1, "not localized"),
-    )
-
-
 def test_classes_of_cases_are_their_own_or_come_from_the_reference():
     assert class_of(row(1).case) == "arithmetic"
     assert class_of(replace(row(1).case, bug_type="condition")) == "condition"
     assert class_of(replace(row(1).case, bug_type="Misused thing")) == "arithmetic"
-    assert class_of(replace(row(1).case, fixed_code=None)) == "other"
+    assert class_of(replace(row(1).case, fixed_code=None)) == "unnamed"
     found = labelled(row(1), failed("1+", ""))
     assert (found.id, found.bug_type) == ("s/1+", "arithmetic")
 
@@ -118,16 +79,20 @@ def test_the_plan_follows_the_failures_and_keeps_every_class():
         assert share >= FLOOR * MIX[name] / sum(MIX.values())
     floor = FLOOR * MIX["condition"] / sum(MIX.values())
     assert made.shares["condition"] - floor == pytest.approx(0.75 * (1 - FLOOR))
-    assert made.patterns == {"no fix among candidates": 8}
+    assert made.patterns == {"localized-but-no-fix-in-pool": 8}
 
 
 @pytest.mark.parametrize(
     ("found", "told"),
     [
         ([solved()] * 3, "nothing failed"),
-        ([failed(in_pool=True, stop=Stop.SECONDS)] * 9 + [failed()], "9 of 10 failures are 'timed out'; give the sea"),
-        ([failed(proposed=3, unreadable=3)] * 3, "3 of 3 failures are 'unreadable answers'"),
-        ([failed(bug_type="other")] * 3, "no failure is of a class that faults can be injected of"),
+        (
+            [failed(in_pool=True, stop=Stop.SECONDS)] * 9 + [failed()],
+            "9 of 10 failures are 'timed-out'. Not a matter of training first: judge fa",
+        ),
+        ([failed(proposed=3, unreadable=3)] * 3, "3 of 3 failures are 'unreadable'. Teach the model the format"),
+        ([failed(fault_rank=None, in_pool=None)] * 3, "'undiagnosed'. Give these tasks a reference"),
+        ([failed(bug_type="unnamed")] * 3, "no failure is of a class that faults can be injected of"),
     ],
 )
 def test_the_plan_says_when_training_cannot_help(found, told):
@@ -166,6 +131,9 @@ def test_the_comparison_counts_the_rows_known_in_both():
     assert [(c.bug_type, c.before.count, c.after.count, c.after.total) for c in found.changes] == [
         ("condition", 1, 2, 3), ("integer", 0, 1, 1),
     ]  # fmt: skip
+    assert [(m.pattern.value, m.before, m.after) for m in found.patterns] == [
+        ("solved", 1, 4), ("localized-but-no-fix-in-pool", 3, 1), ("unknown", 1, 0),
+    ]  # fmt: skip
 
 
 def test_rows_that_the_clock_ended_are_told():
@@ -178,12 +146,14 @@ def test_the_comparison_of_nothing_and_of_equals():
     nothing = compare([], [])
     assert (nothing.difference, nothing.interval, nothing.p_value) == (None, None, 1.0)
     same = compare([solved("1"), failed("2")], [solved("1"), failed("2")])
-    assert (same.difference, same.interval, same.gained, same.lost) == (0.0, (0.0, 0.0), (), ())
+    assert (same.difference, same.gained, same.lost) == (0.0, (), ())
+    assert same.interval[0] < -0.3 < 0.3 < same.interval[1]  # two rows that did not change are no certainty
 
 
 @pytest.fixture
 def report():
-    made = plan([failed("<b>s</b>/1")] * 3 + [solved()])
+    steering = [failed("<b>s</b>/1", reference_diff="@@ -1 +1 @@\n-<u>\n+y\n")] * 3 + [solved()]
+    made = plan(steering)
     gate = GateRow("exact@1", 0.2, 0.1, -0.1, -0.2, None, 40, "worse")
     tuned = Tuned(
         "out/candidate", "", "refused", "exact@1", reasons=("exact@1 fell",), rows=(gate,),
@@ -193,6 +163,7 @@ def report():
     return Report(
         {"model": "embedded"}, (Step("evaluate", 300.0, "4 rows"),), Share(1, 4), (("z", "flaky"),), made,
         Built({"condition": 90, "clean": 10}, {"condition": 30}, 500, {"MIT": 100}), tuned, found,
+        clusters(steering),
     )  # fmt: skip
 
 
@@ -211,9 +182,13 @@ def test_a_refusal_is_told_as_one_and_the_effect_all_the_same(report):
 
 def test_markdown_and_json_hold_every_figure(report):
     text = report_markdown(report)
-    assert re.search(r"\| condition +\| 3 +\| 4 +\| no fix among candidates +\| \d+ % +\| 90 ", text)
+    assert re.search(r"\| condition +\| 3 +\| 4 +\| localized-but-no-fix-in-pool +\| \d+ % +\| 90 ", text)
     assert re.search(r"\| exact@1 \* +\| 0.2000 +\| 0.1000 +\| - ", text)
     assert "- exact@1 fell" in text
+    assert "- 3 rows: condition: right line, but no candidate is the fix; " in text
+    assert "inject more bugs of the class 'condition'" in text
+    assert re.search(r"\| localized-but-no-fix-in-pool +\| 1 +\| 0 +\| -1 ", text)
+    assert "Newcombe's for paired shares" in text
     assert "gained: <i>x</i>\nlost: none" in text
     assert "the clock" not in text
     cut = replace(report, comparison=replace(report.comparison, cut=(5, 1)))
@@ -221,6 +196,7 @@ def test_markdown_and_json_hold_every_figure(report):
     assert "the clock ended 5 unsolved rows before and 1 after" in report_html(cut)
     value = json.loads(report_json(report))
     assert value["comparison"]["after"] == {"count": 2, "total": 2}
+    assert value["clusters"][0]["needs"] == ["condition"]
     assert value["tuned"]["losses"] == [[1, 2.0], [2, 1.5]]
     assert value["verdict"] == report.verdict
 
@@ -229,6 +205,17 @@ def test_the_page_needs_nothing_and_escapes_names(report):
     page = report_html(report)
     assert "<i>x</i>" not in page
     assert "&lt;i&gt;x&lt;/i&gt;" in page
+    assert "<u>" not in page
+    assert "- &lt;u&gt;" in page
     assert not re.search(r"<script|https?://|\$[a-z]", page)
-    for told in ("1 → 2", "5.0 min", "exact@1 fell", "flaky", "MIT 100", "polyline", "no fix among candidates"):
+    for told in (
+        "1 → 2",
+        "5.0 min",
+        "exact@1 fell",
+        "flaky",
+        "MIT 100",
+        "polyline",
+        "localized-but-no-fix-in-pool",
+        "inject more bugs",
+    ):
         assert told in page

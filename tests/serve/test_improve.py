@@ -1,6 +1,7 @@
 """`emend improve`: the order of its steps, how it goes on, its refusals, and its data for real."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 
 from eval.improvement import Built, Row, Tuned, plan
 from eval.measurement import Measurement, Status, Stop
+from eval.run import alternating
 from eval.suites.rows import read_suite
 from repair.errors import InputError
 from serve.commands.improve import run
 from serve.commands.improve_data import mixed, permissive
-from serve.commands.improve_steps import Asked, RealSteps, RehearsedSteps, alternating
+from serve.commands.improve_real import RealSteps
+from serve.commands.improve_steps import Asked, RehearsedSteps
 from tests.training.commands import emend, refused
 
 ROOT = Path(__file__).parents[2]
@@ -174,6 +177,20 @@ def write_code(folder: Path, licence=True):
 def test_rows_are_measured_in_turn_so_that_a_busy_machine_favours_no_run():
     order = alternating(("before", "after"), ["a", "b", "c"])
     assert order == [("before", "a"), ("after", "a"), ("after", "b"), ("before", "b"), ("before", "c"), ("after", "c")]
+
+
+def test_results_are_of_weights_by_content_and_processes_share_the_cores(asked, tmp_path):
+    write_code(tmp_path / "code")
+    steps, adapter = RealSteps(asked), tmp_path / "candidate"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"one")
+    first = steps._setup(adapter)
+    assert first.conditions.weights not in ("", steps._setup(None).conditions.weights)
+    assert first.threads == max(1, (os.cpu_count() or 1) // asked.jobs)
+    (adapter / "gate.json").write_text("{}")  # --force writes it anew: the results stay good
+    assert steps._setup(adapter) == first
+    (adapter / "adapter_model.safetensors").write_bytes(b"two")
+    assert steps._setup(adapter).conditions.weights != first.conditions.weights
 
 
 def test_an_evaluation_measures_all_runs_and_goes_on(asked, tmp_path):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from data.mutants import Injector, units
 from data.sources.packages import CodeFile
 from repair.embedded.expander import embedded_directory
 from repair.errors import InputError
+from serve.commands.train import fixer
 from training.config import GateConfig
 from training.gate import FIX_RATE, LEAST, decide, run_gate
 from training.heldout import Held, named
@@ -204,18 +205,34 @@ def test_the_gate_refuses_a_sabotaged_adapter_and_passes_an_unchanged_one(adapte
     heldout = examples(45)
     asked: list[Checkpoint] = []
 
-    def fixer(checkpoint: Checkpoint) -> Mapping[str, bool]:
-        asked.append(checkpoint)
-        return {"task": True}
+    def fixes(checkpoints: Sequence[Checkpoint]) -> Sequence[Mapping[str, bool]]:
+        asked.extend(checkpoints)
+        return [{f"task {n}": n % 2 == 0 or one.adapter is None for n in range(LEAST)} for one in checkpoints]
 
     base = Checkpoint(embedded_directory())
     sabotaged = Checkpoint(base.source, adapters[True])
-    refused = run_gate(base, sabotaged, heldout, CONFIG, fixer)
+    refused = run_gate(base, sabotaged, heldout, CONFIG, fixes)
     assert asked == [base, sabotaged]
     assert refused.outcome == REFUSED
-    assert {"location@1", "clean_bits_per_byte"} <= {
+    assert (refused.rows[0].base, refused.rows[0].tuned) == (1.0, 0.5)
+    assert {FIX_RATE, "location@1", "clean_bits_per_byte"} <= {
         n for n, verdict in verdicts(refused).items() if verdict == "worse"
     }
     passed = run_gate(base, Checkpoint(base.source, adapters[False]), heldout, CONFIG)
     assert (passed.outcome, passed.examples) == (PASSED, len(heldout))
     assert passed.rows[0].figure == "exact@1"
+
+
+def test_both_models_repair_each_task_in_turn(adapters: Mapping[bool, Path], tmp_path: Path):
+    rows = [
+        {"id": f"t{n}", "language": "python", "buggy_code": f"def f(a, b):\n    return a - b * {n}\n",
+         "tests": f"assert f(3, 2) == {3 + 2 * n}\n"} for n in (2, 3)
+    ]  # fmt: skip
+    rows[1]["tests"] = "assert f(3, 2) == 'no change of ours gives this'\n"
+    suite = tmp_path / "suite.jsonl"
+    suite.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fixes = fixer(GateConfig(suite=str(suite), candidates=20, seconds=60, jobs=1))
+    assert fixes is not None
+    base = Checkpoint(embedded_directory())
+    expected = {"t2": True, "t3": False}
+    assert fixes([base, Checkpoint(base.source, adapters[False])]) == [expected, expected]

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from eval.differential.annotations import scenarios_of_signature
@@ -23,6 +23,8 @@ MIN = 20
 """Different inputs below which nothing is concluded."""
 LANGUAGES = ("python", "javascript")
 _LEARNING = Pace(each=0.1, together=1.5, first_hang_ends=False)
+_TOGETHER = Pace(each=1.0, together=2.0)  # at least: more for a slow reference
+_ALONE = Pace(each=1.0, together=1.5)  # an input that seemed to hang, by itself
 _RETRIES = 3  # inputs that stop the reference itself (JavaScript has no time limit of one input)
 
 
@@ -51,8 +53,8 @@ class Reference:
     inputs: tuple[tuple[int, Scenario], ...] = ()
     answers: Mapping[int, Json] | None = None
     unfit: str = ""
-    pace: Pace = Pace(each=1.0, together=2.0)
-    alone: Pace = Pace(each=1.0, together=1.5)
+    pace: Pace = _TOGETHER
+    alone: Pace = _ALONE
 
 
 def compare_with_reference(
@@ -101,7 +103,7 @@ def _asked(
         if n in second and alike(first[n], second[n], strict=case.language == "javascript")
     ]
     if len(steady) >= MIN:
-        pace = Pace(each=1.0, together=min(2 + 10 * seconds, 12.0))
+        pace = replace(_TOGETHER, together=min(_TOGETHER.together + 10 * seconds, 12.0))
         return Reference(case.language, tuple(steady), {n: first[n] for n, _ in steady}, pace=pace)
     if len(usable) >= MIN:
         return Reference(case.language, unfit="the reference does not answer the same twice")

@@ -43,9 +43,9 @@ def patched_code(case: Case, patch: Patch) -> str:
     return patch.apply({source.path: source.text})[source.path]
 
 
-def unfit(case: Case, programs: Programs, limits: Limits = SCRIPT_LIMITS) -> str:
-    """Why the case measures nothing, "" when it is sound: three runs each, the reference passing, the fault failing."""
-    for run in range(CHECK_RUNS):
+def unfit(case: Case, programs: Programs, limits: Limits = SCRIPT_LIMITS, *, runs: int = CHECK_RUNS) -> str:
+    """Why the case measures nothing, "" when it is sound: in `runs` runs the reference passes and the fault fails."""
+    for run in range(runs):
         flaky = " in some runs only" if run else ""  # an earlier run ended as it should
         if case.fixed_code is not None:
             for tests, name in ((case.tests, "tests"), (case.held_out_tests, "held_out_tests")):

@@ -114,13 +114,13 @@ def unfit(task: RepositoryTask, trees: Trees, sandbox: Sandbox) -> str:
                 runs = [bench.observe() for _ in range(CHECK_RUNS)]
         except OracleError as error:
             return f"on the {name} commit the tests cannot be run: {error}"
-        if reason := _unlike(runs, good, bad):
+        if reason := unlike(runs, good, bad):
             return f"on the {name} commit {reason}"
     return ""
 
 
-def _unlike(runs: Sequence[Observation], good: frozenset[str], bad: frozenset[str]) -> str:
-    """In what the runs are not as the task says."""
+def unlike(runs: Sequence[Observation], good: frozenset[str], bad: frozenset[str]) -> str:
+    """In what the runs are not as the task says, "" where all of `good` pass and none of `bad` does."""
     if WHOLE not in good | bad and not any(run.tests for run in runs):
         said = next((run.reason for run in runs if run.reason), "")
         return f"the test command tells no single tests ({said}); name {WHOLE!r} in fail_to_pass where it cannot"

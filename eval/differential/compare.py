@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from eval.differential.annotations import scenarios_of_signature
@@ -23,6 +23,7 @@ MIN = 20
 """Different inputs below which nothing is concluded."""
 LANGUAGES = ("python", "javascript")
 _LEARNING = Pace(each=0.1, together=1.5, first_hang_ends=False)
+_TOGETHER = Pace(each=1.0, together=2.0)  # at least: more for a slow reference
 _ALONE = Pace(each=1.0, together=1.5)  # an input that seemed to hang, by itself
 _RETRIES = 3  # inputs that stop the reference itself (JavaScript has no time limit of one input)
 
@@ -43,18 +44,17 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is known of a case's reference: inputs with its answers. `unfit` says why nothing can be concluded."""
+    """What is known of a case's reference: inputs with its answers. `unfit` says why nothing can be concluded.
+
+    A patch gets the time of `pace` for all inputs, of `alone` for one that seemed to hang.
+    """
 
     language: str
     inputs: tuple[tuple[int, Scenario], ...] = ()
     answers: Mapping[int, Json] | None = None
     unfit: str = ""
-    cpu_seconds: float = 0.0  # of one run over all inputs
-
-    @property
-    def pace(self) -> Pace:
-        """The time that a patch gets."""
-        return Pace(each=1.0, together=min(2 + 10 * self.cpu_seconds, 12.0))
+    pace: Pace = _TOGETHER
+    alone: Pace = _ALONE
 
 
 def compare_with_reference(
@@ -103,7 +103,8 @@ def _asked(
         if n in second and alike(first[n], second[n], strict=case.language == "javascript")
     ]
     if len(steady) >= MIN:
-        return Reference(case.language, tuple(steady), {n: first[n] for n, _ in steady}, cpu_seconds=seconds)
+        pace = replace(_TOGETHER, together=min(_TOGETHER.together + 10 * seconds, 12.0))
+        return Reference(case.language, tuple(steady), {n: first[n] for n, _ in steady}, pace=pace)
     if len(usable) >= MIN:
         return Reference(case.language, unfit="the reference does not answer the same twice")
     return Reference(
@@ -165,7 +166,7 @@ def _agrees(reference: Reference, number: int, seen: Answers) -> bool:
 
 def _asked_alone(reference: Reference, number: int, scenario: Scenario, patched: str, programs: Programs) -> Comparison:
     """An input without an answer may have suffered from those before it, or from a slow machine."""
-    alone = replay(patched, [(number, scenario)], reference.language, programs, _ALONE)
+    alone = replay(patched, [(number, scenario)], reference.language, programs, reference.alone)
     if alone.undecided or _agrees(reference, number, alone):
         reason = alone.undecided or "the inputs together did not end in their time"
         return Comparison(None, len(reference.inputs), reason)

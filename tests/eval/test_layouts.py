@@ -386,7 +386,7 @@ SOURCES = st.sampled_from([LOCK, LOCK_TESTS, GATE, TAKEN]).flatmap(
 fuzzed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@settings(fuzzed, max_examples=150)
+@settings(fuzzed, max_examples=80)
 @given(content=CONTENTS, layout=LAYOUT)
 def test_whatever_a_file_holds_is_read_or_refused(tmp_path, content, layout):
     path = tmp_path / "suite.jsonl"
@@ -401,7 +401,7 @@ def test_whatever_a_file_holds_is_read_or_refused(tmp_path, content, layout):
         assert all(len(found.digest) == 64 for found in (*suite.cases, *suite.tasks))
 
 
-@settings(fuzzed, max_examples=50)
+@settings(fuzzed, max_examples=25)
 @given(content=st.one_of(st.binary(max_size=60), SOURCES), name=st.sampled_from([*PROGRAMS]))
 def test_whatever_a_directory_holds_is_read_or_refused(tmp_path, content, name):
     try:

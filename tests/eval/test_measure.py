@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from eval.measure import measure
 from eval.measurement import Conditions, Status
 from eval.suites.rows import Case
 from repair.sandbox import Tier
 from repair.sandboxes.select import find_sandbox
+from serve.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXED = "def area(w, h):\n    return w * h\n"
@@ -79,26 +81,27 @@ def test_none_found(sandbox):
     assert (found.status, found.correct, found.diff) == (Status.NONE_FOUND, False, "")
 
 
-def run(directory, *argv):
-    command = [sys.executable, "-m", "serve", "eval", "run", *argv, "--model", "none", "--sandbox-minimum", "C"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, env=environment, timeout=110, check=False
-    )
+def words(*argv):
+    return ["eval", "run", *argv, "--model", "none", "--sandbox-minimum", "C"]
 
 
-def test_command_measures_stores_and_resumes(tmp_path):
+def here(*argv):
+    """What the command prints, in this process."""
+    done = CliRunner().invoke(app, words(*argv), catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
+
+
+def test_command_measures_stores_and_resumes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     row = {"id": "area", "language": "python", "buggy_code": CASE.buggy_code, "tests": CASE.tests}
     rows = [{**row, "fixed_code": FIXED}]
     rows.append({**rows[0], "id": "passes", "buggy_code": FIXED})
     (tmp_path / "tiny.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = run(tmp_path, "tiny.jsonl", "-o", "out.jsonl", "--candidates", "40", "--limit", "1")
-    assert done.returncode == 0, done.stderr
-    assert "plausible" in done.stdout
+    assert "plausible" in here("tiny.jsonl", "-o", "out.jsonl", "--candidates", "40", "--limit", "1")
     first = (tmp_path / "out.jsonl").read_text()
     assert [json.loads(line)["id"] for line in first.split("\n")[:-1]] == ["area"]
-    done = run(tmp_path, "tiny.jsonl", "-o", "out.jsonl", "--candidates", "40", "--json")
-    (summary,) = json.loads(done.stdout)
+    (summary,) = json.loads(here("tiny.jsonl", "-o", "out.jsonl", "--candidates", "40", "--json"))
     assert (summary["total"], summary["plausible"]["count"], summary["plausible"]["total"]) == (2, 1, 1)
     assert summary["left_out"] == [["passes", "the buggy code passes the tests"]]
     stored = (tmp_path / "out.jsonl").read_text()
@@ -108,6 +111,9 @@ def test_command_measures_stores_and_resumes(tmp_path):
 
 def test_command_refuses_a_bad_suite(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"id": 1, "language": "python"}\n')
-    done = run(tmp_path, "bad.jsonl")
+    done = subprocess.run(
+        [sys.executable, "-m", "serve", *words("bad.jsonl")], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=110, check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "line 1: field 'id' must be a text" in done.stderr

@@ -19,7 +19,9 @@ import json, os, socket, sys, warnings
 warnings.simplefilter("error")
 def refused(*_): raise OSError("the network was asked")
 socket.socket.connect = refused
+sys.modules["transformers"] = None  # evaluate would import it (and so torch), for what no metric here needs
 import evaluate
+del sys.modules["transformers"]
 told = json.load(sys.stdin)
 found = {"described": {}, "results": []}
 for name in told["names"]:

@@ -2,21 +2,16 @@
 
 import re
 import shutil
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from eval.suites.rows import LANGUAGES, read_suite
-from repair.languages import parse
-from repair.mutate import BUG_CLASSES
 from repair.oracles.scripts import run_script, warm_programs
 from repair.sandbox import Limits, Tier
 from repair.sandboxes.select import find_sandbox
-from repair.sources import Source
+from tests.eval import own_suites
 
 LANGUAGE = "java"
-CASES = read_suite(Path(__file__).resolve().parents[2] / "eval/suites/emend_java.jsonl").cases
+CASES = own_suites.cases_of(LANGUAGE)
 LIMITS = Limits(wall_seconds=60.0, cpu_seconds=40.0)
 OVERFITTING = (
     ("tingche-shoufei", "(fenzhong + 59) / 60", "fenzhong / 60 + 1"),
@@ -38,46 +33,24 @@ def programs():
 
 def test_there_are_enough_and_all_are_whole():
     assert len(CASES) >= 14
-    for case in CASES:
-        assert re.fullmatch(r"emend-java/[a-z0-9-]+", case.id), case.id
-        assert (case.language, case.source, case.license) == (LANGUAGE, "emend", "Apache-2.0"), case.id
-        assert case.fixed_code and case.held_out_tests and case.error and case.entry_point, case.id
-        assert case.entry_point in case.tests, case.id
-        assert case.entry_point in case.buggy_code, case.id
-        assert case.tests not in case.held_out_tests, case.id
-        assert 12 <= case.fixed_code.count("\n") <= 60, case.id
-    assert len({case.fixed_code for case in CASES}) == len(CASES)
+    own_suites.whole(CASES, LANGUAGE, "emend-java")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_both_sides_and_the_tests_parse_and_the_sides_differ(case):
-    assert case.buggy_code != case.fixed_code
-    for code in (case.buggy_code, case.fixed_code):
-        for text in (code, f"{code}\n\n{case.tests}", f"{code}\n\n{case.held_out_tests}"):
-            tree = parse(Source(LANGUAGES[LANGUAGE], text, LANGUAGE))
-            assert tree.root is not None
-            assert tree.error is None
+    own_suites.parses_and_differs(case)
 
 
 def test_bug_classes_are_spread():
-    classes = Counter(case.bug_type for case in CASES)
-    assert set(classes) <= set(BUG_CLASSES)
-    assert len(classes) >= 8
-    assert max(classes.values()) <= len(CASES) / 4
+    own_suites.classes_spread(CASES, 8)
 
 
 def test_held_out_tests_ask_more():
-    for case in CASES:
-        shown, held_out = (len(re.findall(r"\b(?:same|raises)\(", t)) for t in (case.tests, case.held_out_tests))
-        assert 2 <= shown <= 6, case.id
-        assert "for (" in case.held_out_tests or held_out >= max(6, shown + 1), case.id
+    own_suites.held_out_tests_ask_more(CASES, r"\b(?:same|raises)\(")
 
 
 def test_errors_tell_frames_of_the_program_only():
-    for case in CASES:
-        frames = [line for line in case.error.split("\n") if line.lstrip().startswith("at ")]
-        assert frames, case.id
-        assert all("(Main.java:" in frame and "/" not in frame for frame in frames), case.id
+    own_suites.frames_of_the_program_only(CASES, "Main.java")
 
 
 ONE = """
@@ -86,43 +59,68 @@ catch (Throwable error) {{ System.out.println("{0} " + error); }}
 """
 
 
-def outcomes(programs, codes, tests):
-    """What becomes of each test; all is one program, since to compile costs more than to run."""
-    lines = "\n".join(codes).split("\n")
+def named(code, tests, mark):
+    """Code and its tests with other names of its classes, so that several versions are one program."""
+    for name in re.findall(r"^(?:final |abstract )?(?:class|interface|record|enum) (\w+)", code, re.M):
+        code, tests = (re.sub(rf"\b{name}\b", f"{name}{mark}", text) for text in (code, tests))
+    return code, tests
+
+
+def outcomes(programs, versions):
+    """What becomes of each test of (code, its tests); all is one program: to compile costs more than to run."""
+    lines = "\n".join(code for code, _ in versions).split("\n")
     imports = sorted({line for line in lines if line.startswith("import ")})
-    mains = [re.sub(r"\bclass Main\b", f"class Main{number}", text) for number, text in enumerate(tests)]
-    calls = "\n".join(ONE.format(number) for number in range(len(tests)))
+    mains = [re.sub(r"\bclass Main\b", f"class Main{number}", tests) for number, (_, tests) in enumerate(versions)]
+    calls = "\n".join(ONE.format(number) for number in range(len(versions)))
     driver = f"class AllCases {{ public static void main(String[] args) {{ {calls} }} }}"
     code = "\n".join([*imports, *(line for line in lines if not line.startswith("import "))])
     seen = run_script(programs, LANGUAGE, code, "\n".join([*mains, driver]), LIMITS)
     assert seen.passed, seen.reason
     told = dict(re.findall(r"^(\d+) (.*)", seen.output, re.M))
-    return [told[str(number)] for number in range(len(tests))]
+    return [told[str(number)] for number in range(len(versions))]
 
 
-def both(cases):
-    return [case.tests for case in cases] + [case.held_out_tests for case in cases]
-
-
-@JDK
-def test_the_references_pass_both_tests(programs):
-    found = outcomes(programs, [case.fixed_code for case in CASES], both(CASES))
-    assert set(found) == {"passes"}, list(zip([case.id for case in CASES] * 2, found, strict=True))
-
-
-@JDK
-def test_the_faults_fail_as_the_rows_tell(programs):
-    found = outcomes(programs, [case.buggy_code for case in CASES], both(CASES))
-    assert found[: len(CASES)] == [case.error.split("\n")[0] for case in CASES]
-    assert "passes" not in found
-
-
-@JDK
-def test_overfitting_patches_are_told_from_correct_ones(programs):
+def patched_cases():
+    """Cases of OVERFITTING with their code as such a patch makes it."""
     by_name = {case.id.removeprefix("emend-java/"): case for case in CASES}
     cases = [by_name[name] for name, _, _ in OVERFITTING]
     patched = [case.fixed_code.replace(*change) for case, (_, *change) in zip(cases, OVERFITTING, strict=True)]
     assert not {case.fixed_code for case in cases} & set(patched)
-    found = outcomes(programs, patched, both(cases))
-    assert set(found[: len(cases)]) == {"passes"}
-    assert "passes" not in found[len(cases) :]
+    return list(zip(cases, patched, strict=True))
+
+
+@pytest.fixture(scope="module")
+def told(programs):
+    """(visible, held-out) outcomes of each reference, faulty code and overfitting patch, in lists by these names."""
+    kinds = {
+        "reference": [(case, case.fixed_code) for case in CASES], "fault": [(case, case.buggy_code) for case in CASES],
+        "patch": patched_cases(),
+    }  # fmt: skip
+    versions = []
+    for kind, codes in kinds.items():
+        for case, code in codes:
+            mark = "" if kind == "fault" else f"_{kind}"  # messages of faults may hold names
+            renamed, tests = named(code, case.tests, mark)
+            versions += [(renamed, tests), ("", named(code, case.held_out_tests, mark)[1])]
+    found = iter(outcomes(programs, versions))
+    return {kind: [(next(found), next(found)) for _ in codes] for kind, codes in kinds.items()}
+
+
+@JDK
+def test_the_references_pass_both_tests(told):
+    for case, found in zip(CASES, told["reference"], strict=True):
+        assert found == ("passes", "passes"), case.id
+
+
+@JDK
+def test_the_faults_fail_as_the_rows_tell(told):
+    for case, (visible, held_out) in zip(CASES, told["fault"], strict=True):
+        assert visible == case.error.split("\n")[0], case.id
+        assert held_out != "passes", case.id
+
+
+@JDK
+def test_overfitting_patches_are_told_from_correct_ones(told):
+    for (name, _, _), (visible, held_out) in zip(OVERFITTING, told["patch"], strict=True):
+        assert visible == "passes", name
+        assert held_out != "passes", name

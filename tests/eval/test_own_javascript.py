@@ -1,24 +1,18 @@
 """Our own JavaScript rows: well formed, spread over the bug classes, and (a few of them, by hash) sound when run."""
 
 import hashlib
-import re
 import shutil
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from eval.measure import unfit
-from eval.suites.rows import LANGUAGES, read_suite
-from repair.languages import parse
-from repair.mutate import BUG_CLASSES
+from eval.correctness import unfit
 from repair.oracles.scripts import run_script, warm_programs
 from repair.sandbox import Tier
 from repair.sandboxes.select import find_sandbox
-from repair.sources import Source
+from tests.eval import own_suites
 
 LANGUAGE = "javascript"
-CASES = read_suite(Path(__file__).resolve().parents[2] / "eval/suites/emend_javascript.jsonl").cases
+CASES = own_suites.cases_of(LANGUAGE)
 RUN = sorted(CASES, key=lambda case: hashlib.sha256(case.id.encode()).digest())[:3]
 OVERFITTING = (
     ("tiered-water-bill", "inTier * tier.price", "room * tier.price"),
@@ -40,52 +34,30 @@ def programs():
 
 def test_there_are_enough_and_all_are_whole():
     assert len(CASES) >= 20
-    for case in CASES:
-        assert re.fullmatch(r"emend-js/[a-z0-9-]+", case.id), case.id
-        assert (case.language, case.source, case.license) == (LANGUAGE, "emend", "Apache-2.0"), case.id
-        assert case.fixed_code and case.held_out_tests and case.error and case.entry_point, case.id
-        assert case.entry_point in case.tests, case.id
-        assert case.entry_point in case.buggy_code, case.id
-        assert case.tests not in case.held_out_tests, case.id
-        assert 12 <= case.fixed_code.count("\n") <= 60, case.id
-    assert len({case.fixed_code for case in CASES}) == len(CASES)
+    own_suites.whole(CASES, LANGUAGE, "emend-js")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_both_sides_and_the_tests_parse_and_the_sides_differ(case):
-    assert case.buggy_code != case.fixed_code
-    for code in (case.buggy_code, case.fixed_code):
-        for text in (code, f"{code}\n\n{case.tests}", f"{code}\n\n{case.held_out_tests}"):
-            tree = parse(Source(LANGUAGES[LANGUAGE], text, LANGUAGE))
-            assert tree.root is not None
-            assert tree.error is None
+    own_suites.parses_and_differs(case)
 
 
 def test_bug_classes_are_spread():
-    classes = Counter(case.bug_type for case in CASES)
-    assert set(classes) <= set(BUG_CLASSES)
-    assert len(classes) >= 10
-    assert max(classes.values()) <= len(CASES) / 4
+    own_suites.classes_spread(CASES, 10)
 
 
 def test_held_out_tests_ask_more():
-    for case in CASES:
-        shown, held_out = (len(re.findall(r"assert\.\w+\(", t)) for t in (case.tests, case.held_out_tests))
-        assert 2 <= shown <= 6, case.id
-        assert "for (" in case.held_out_tests or held_out >= max(6, shown + 1), case.id
+    own_suites.held_out_tests_ask_more(CASES, r"assert\.\w+\(")
 
 
 def test_errors_tell_frames_of_the_program_only():
-    for case in CASES:
-        frames = [line for line in case.error.split("\n") if line.lstrip().startswith("at ")]
-        assert frames, case.id
-        assert all("solution.js:" in frame and "/" not in frame for frame in frames), case.id
+    own_suites.frames_of_the_program_only(CASES, "solution.js")
 
 
 @NODE
 @pytest.mark.parametrize("case", RUN, ids=lambda case: case.id)
 def test_a_case_is_sound(programs, case):
-    assert unfit(case, programs) == ""
+    assert unfit(case, programs, runs=1) == ""
     assert not run_script(programs, LANGUAGE, case.buggy_code, case.held_out_tests).passed
     seen = run_script(programs, LANGUAGE, case.buggy_code, case.tests)
     assert seen.reason.partition(": ")[2] in case.error

@@ -1,4 +1,6 @@
-"""Repository tasks measured with real git, real pytest and a real sandbox, without a model."""
+"""Repository tasks measured with real git, real pytest and a real sandbox; where the search does not matter, a
+scripted model knows the fix.
+"""
 
 import re
 import subprocess
@@ -11,12 +13,15 @@ import pytest
 from data.repositories import open_repository
 from eval.checkouts import checked_out
 from eval.measure import Conditions, Status
-from eval.repositories import is_reference, measure_repository
+from eval.repositories import is_reference, measure_repository, unlike
 from eval.suites.cases import RepositoryTask
 from repair.edits import patch_between
+from repair.models.scripted import ScriptedModel
+from repair.oracles.tests import TestOracle
 from repair.sandbox import Tier
 from repair.sandboxes.select import find_sandbox
 from repair.sources import Source
+from repair.views import Hunk
 
 SEATS = (
     "def row_of(seat, wide):\n    return (seat - 1) // wide - 1\n\n\ndef place(seat, wide):\n    return seat % wide\n"
@@ -34,8 +39,8 @@ def test_last():
     assert ticket(16, 15)[:5] == 'row 2'
 """
 OLD = "\n\ndef test_old():\n    assert False\n"
-FLAKY = "import random\n\n\ndef test_luck():\n    assert random.SystemRandom().random() < 0.5\n" + "".join(
-    f"\n\ndef test_luck_{n}():\n    assert random.SystemRandom().random() < 0.5\n" for n in range(7)
+FLAKY = "import random\n" + "".join(
+    f"\n\ndef test_luck_{n}():\n    assert random.SystemRandom().random() < 0.5\n" for n in range(40)
 )
 FILES = {
     "theatre/__init__.py": "", "theatre/seats.py": SEATS, "theatre/ticket.py": TICKET,
@@ -85,7 +90,12 @@ def sandbox():
     return find_sandbox(Tier.C)
 
 
-CONDITIONS = Conditions(candidates=16, seconds=60)
+CONDITIONS = Conditions(candidates=16, seconds=60, extra=0)
+
+
+def knowing():
+    """A model whose first answer is the fix."""
+    return ScriptedModel(completions=[(Hunk(2, 2, "    return (seat - 1) // wide + 1\n"),)])
 
 
 def test_a_task_is_repaired_and_the_fix_decides(task, sandbox):
@@ -135,7 +145,7 @@ def test_without_the_fix_correct_is_unknown(task, sandbox, tmp_path):
     git(repo, "init", "-q")
     buggy = commit(repo, {**FILES, "tests/test_ticket.py": TESTS + LAST})
     alone = replace(task, repo=str(repo), buggy_commit=buggy, fixed_commit=None, sources=("theatre/seats.py",))
-    found = measure_repository(alone, None, sandbox, CONDITIONS)
+    found = measure_repository(alone, knowing(), sandbox, CONDITIONS)
     assert (found.status, found.correct, found.fault_rank) == (Status.REPAIRED, None, None)
 
 
@@ -145,26 +155,36 @@ def test_without_the_fix_correct_is_unknown(task, sandbox, tmp_path):
         ({"buggy_commit": "0" * 40}, "has no commit 0000"),
         ({"fixed_commit": "no-such-branch"}, "has no commit no-such-branch"),
         ({"repo": "/nonexistent/theatre"}, "not a git repository"),
-        ({"pass_to_pass": ("tests/test_ticket.py::test_old",)}, "on the fixed commit .*test_old fails, it should pass"),
-        ({"pass_to_pass": ("tests/test_ticket.py::test_none",)}, "test_none does not exist"),
         ({"pass_to_pass": ("tests/test_gone.py::test_none",)}, "on the fixed commit the tests cannot be run: .*gone"),
         (
             {"fail_to_pass": (FIRST,), "pass_to_pass": (), "fixed_commit": None},
             "on the buggy commit .*test_first passes, it should fail",
         ),
-        ({"pass_to_pass": ("tests/test_flaky.py::test_luck",)}, ""),
         ({"sources": ("theatre/stage.py",)}, "stage.py: no such file"),
         ({"test_command": "true"}, "the test command tells no single tests"),
         ({"python": "/nonexistent/python"}, "is no Python that can be run"),
     ],
 )
 def test_unsound_tasks_are_left_out(task, sandbox, change, says):
-    lucky = tuple(f"tests/test_flaky.py::test_luck_{n}" for n in range(7)) if not says else ()
-    changed = replace(task, **change)
-    changed = replace(changed, pass_to_pass=changed.pass_to_pass + lucky)
-    found = measure_repository(changed, None, sandbox, CONDITIONS)
+    found = measure_repository(replace(task, **change), None, sandbox, CONDITIONS)
     assert found.status is Status.LEFT_OUT
-    assert re.search(says or "flaky|it should pass", found.reason)
+    assert re.search(says, found.reason)
+
+
+def test_runs_unlike_the_task_are_told(task, sandbox, tmp_path):
+    """Of 40 tests that pass by chance it is certain that one does not pass three times or never."""
+    with checked_out(task, tmp_path) as trees:
+        oracle = TestOracle(trees.fixed, (), sandbox, task.test_command, python=Path(task.python))
+        with oracle.open() as bench:
+            runs = [bench.observe() for _ in range(3)]
+    right, old = frozenset((FIRST, LAST_ID)), "tests/test_ticket.py::test_old"
+    assert unlike(runs, right, frozenset({old})) == ""
+    assert unlike(runs, right | {old}, frozenset()) == f"{old} fails, it should pass"
+    assert unlike(runs, right, frozenset({"tests/test_ticket.py::test_none"})) == ""
+    assert unlike(runs, frozenset({"test_none"}), frozenset()) == "test_none does not exist, it should pass"
+    assert unlike(runs, frozenset(), right) == f"{FIRST} passes, it should fail"
+    lucky = (unlike(runs, frozenset({f"tests/test_flaky.py::test_luck_{n}"}), frozenset()) for n in range(40))
+    assert any(re.search("is flaky: it passes in [12] of 3 runs", reason) for reason in lucky)
 
 
 def test_an_address_that_cannot_be_fetched_says_nothing_about_the_task(task, sandbox, tmp_path):
@@ -182,7 +202,7 @@ def test_an_address_is_cloned_into_the_cache(task, tmp_path):
 def test_a_whole_run_is_one_test(task, sandbox):
     command = "python -c 'from theatre.ticket import ticket; assert ticket(15, 15)[:5] == \"row 1\"'"
     whole = replace(task, test_command=command, fail_to_pass=("the whole run",), pass_to_pass=())
-    found = measure_repository(replace(whole, sources=("theatre/seats.py",)), None, sandbox, CONDITIONS)
+    found = measure_repository(replace(whole, sources=("theatre/seats.py",)), knowing(), sandbox, CONDITIONS)
     assert (found.status, found.reason) == (Status.REPAIRED, "")
 
 

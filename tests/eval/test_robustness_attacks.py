@@ -39,7 +39,7 @@ def sandbox():
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
 def test_attacked_cases_are_sound(sandbox, language):
-    """Every attack alone and some compositions, on every case, for two seeds."""
+    """Every attack alone and some compositions, on every case; for two seeds where runs are cheap."""
     made = []
     with warm_programs(sandbox, language) as programs:
         sound = Soundness(programs)
@@ -47,7 +47,7 @@ def test_attacked_cases_are_sound(sandbox, language):
             assert sound(case)
             sets = [(name,) for name in NAMES] + [("rename", "longer", "error-typo"), ("docstring", "reorder")]
             for names in sets:
-                for seed in (0, 1):
+                for seed in (0, 1) if language == "python" else (0,):
                     other = attacked(case, names, seed)
                     if other is not None:
                         made.append(names)

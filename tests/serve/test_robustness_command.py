@@ -7,43 +7,55 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from repair.errors import InputError
+from serve.cli import app
 from tests.eval.robustness_cases import PYTHON, RAISING
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def words(*argv):
+    return ["eval", "robustness", *argv, "--model", "none", "--sandbox-minimum", "C"]
+
+
+def here(*argv):
+    """What the command prints, in this process."""
+    done = CliRunner().invoke(app, words(*argv), catch_exceptions=False, env={"COLUMNS": "100"})
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
+
+
 def emend(directory, *argv):
-    command = [sys.executable, "-m", "serve", "eval", "robustness", *argv]
-    command += ["--model", "none", "--sandbox-minimum", "C"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, env=environment, timeout=110, check=False
-    )
+        [sys.executable, "-m", "serve", *words(*argv)], cwd=directory, capture_output=True, text=True, env=environment,
+        timeout=110, check=False,
+    )  # fmt: skip
 
 
 def write_suite(path, *cases):
     path.write_text("".join(json.dumps(asdict(case)) + "\n" for case in cases))
 
 
-def test_it_tells_resumes_and_refuses(tmp_path):
+def test_it_tells_resumes_and_refuses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_suite(tmp_path / "own.jsonl", RAISING, PYTHON)
-    options = ("own.jsonl", "-o", "out.jsonl", "--queries", "12", "--candidates", "6", "--seconds", "10")
-    done = emend(tmp_path, *options, "--limit", "1")
-    assert done.returncode == 0, done.stderr
-    assert "own: 1 of 1 cases tried, 12 questions; greedy search, model none, tests given" in done.stdout
-    assert "worst case" in done.stdout
+    options = ("own.jsonl", "-o", "out.jsonl", "--queries", "8", "--candidates", "6", "--seconds", "10")
+    told = here(*options, "--limit", "1")
+    assert "own: 1 of 1 cases tried, 8 questions; greedy search, model none, tests given" in told
+    assert "worst case" in told
     first = (tmp_path / "out.jsonl").read_text()
-    done = emend(tmp_path, *options, "--json")
-    assert done.returncode == 0, done.stderr
-    (summary,) = json.loads(done.stdout)
+    (summary,) = json.loads(here(*options, "--json"))
     assert (summary["total"], summary["tried"]) == (2, 2)
-    assert summary["conditions"]["queries"] == 12
+    assert summary["conditions"]["queries"] == 8
     assert summary["worst"]["correct"]["total"] == 2
     assert (tmp_path / "out.jsonl").read_text().startswith(first), "what was tried is not tried again"
     assert json.loads((tmp_path / "out.summary.json").read_text()) == [summary]
-    done = emend(tmp_path, *options, "--without-tests")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "was measured with tests 'given', now it is 'not given'; name another file" in done.stderr
+    with pytest.raises(InputError, match="measured with tests 'given', now it is 'not given'; name another file"):
+        here(*options, "--without-tests")
 
 
 def test_every_attack_by_location_alone_in_two_processes(tmp_path):

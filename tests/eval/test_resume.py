@@ -18,12 +18,13 @@ from serve.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = ("wall_seconds", "cpu_seconds")
-CASES = 5
+CASES = 4
 
 
 def row(n):
     fixed = f"def fee{n}(days):\n    sum = {n}\n    for i in range(days):\n        sum += i * {n + 2}\n    return sum\n"
-    tests = "".join(f"assert fee{n}({d}) == {n + (n + 2) * d * (d - 1) // 2}\n" for d in (0, 1, 3))
+    slow = "import time\ntime.sleep(0.02)\n" if n == CASES - 1 else ""  # so that the end is not missed
+    tests = slow + "".join(f"assert fee{n}({d}) == {n + (n + 2) * d * (d - 1) // 2}\n" for d in (0, 1, 3))
     return {
         "id": f"fee-{n}", "language": "python", "fixed_code": fixed, "tests": tests, "bug_type": "operator",
         "buggy_code": fixed.replace("+= i", "+= i +" if n % 2 else "-= i"),
@@ -48,7 +49,9 @@ def run(suite, out):
 
 
 def started(suite, out, *more):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """A process that fails, with its workers, where it imports torch: there is no model."""
+    (suite.parent / "torch.py").write_text("raise AssertionError('torch is imported')\n")
+    environment = {**os.environ, "PYTHONPATH": f"{suite.parent}{os.pathsep}{ROOT}"}
     return subprocess.Popen(
         [sys.executable, "-m", "serve", *words(suite, out, *more)], stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, env=environment, start_new_session=True,
@@ -114,7 +117,7 @@ def test_a_lost_worker_costs_nothing(suite, undisturbed, tmp_path):
         found = [c for c in psutil.Process(process.pid).children() if "spawn_main" in " ".join(c.cmdline())]
         return found[0] if found else None
 
-    wait_for(lambda: rows(out) > 1, process)
+    wait_for(lambda: rows(out) >= CASES - 1, process)
     lost = worker()
     assert lost is not None
     lost.kill()

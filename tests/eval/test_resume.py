@@ -39,7 +39,7 @@ def suite(tmp_path_factory):
 
 
 def words(suite, out, *more):
-    base = ("eval", "run", str(suite), "-o", str(out), "--model", "none", "--candidates", "40")
+    base = ("eval", "run", str(suite), "-o", str(out), "--model", "none", "--candidates", "25")
     return [*base, "--sandbox-minimum", "C", *more]
 
 
@@ -85,9 +85,9 @@ def undisturbed(suite):
 
 def test_two_runs_give_the_same_figures(suite, undisturbed):
     again = suite.parent / "again.jsonl"
-    assert started(suite, again, "--jobs", "2", "--limit", "3").wait(timeout=100) == 0
-    assert figures(again) == figures(undisturbed)[:3]
-    assert rows(again) == 3
+    assert started(suite, again, "--jobs", "2", "--limit", "2").wait(timeout=100) == 0
+    assert figures(again) == figures(undisturbed)[:2]
+    assert rows(again) == 2
     assert rows(undisturbed) == CASES
 
 
@@ -105,8 +105,8 @@ def test_killed_three_times_it_ends_the_same(suite, undisturbed, tmp_path):
         assert rows(out) < CASES
     run(suite, out)
     assert figures(out) == figures(undisturbed)
-    assert {r.conditions.candidates for r in read_rows(out)} == {40}
-    assert Conditions().candidates != 40
+    assert {r.conditions.candidates for r in read_rows(out)} == {25}
+    assert Conditions().candidates != 25
 
 
 def test_a_lost_worker_costs_nothing(suite, undisturbed, tmp_path):

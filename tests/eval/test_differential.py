@@ -203,15 +203,29 @@ def test_where_nothing_can_be_concluded(python, unfit, reason):
     assert reason in found.reason
 
 
-JS_SQUARE = "const square = (x) => x * x;\n"
+@pytest.fixture(scope="module")
+def js_square(node):
+    tests = "console.assert(square(3) === 9); square(12)"
+    return learn(case(tests, "const square = (x) => x * x;\n", "javascript"), node)
+
+
+@pytest.mark.parametrize(
+    ("patched", "agrees"),
+    [
+        ("function square(x) { return x ** 2 }", True),
+        ("const square = (x) => x === 3 ? 9 : 144", False),
+        ("process.exit(0)", False),
+    ],
+)
+def test_javascript_functions(node, js_square, patched, agrees):
+    found = compare(js_square, patched, node)
+    assert found.agrees is agrees, found
+    assert bool(found.witness) is not agrees
 
 
 @pytest.mark.parametrize(
     ("fixed", "tests", "patched", "agrees"),
     [
-        (JS_SQUARE, "console.assert(square(3) === 9); square(12)", "function square(x) { return x ** 2 }", True),
-        (JS_SQUARE, "console.assert(square(3) === 9); square(12)", "const square = (x) => x === 3 ? 9 : 144", False),
-        (JS_SQUARE, "console.assert(square(3) === 9); square(12)", "process.exit(0)", False),
         ("const f = (o) => ({n: o.a + 1, s: new Set([o.a])})", "f({a: 1}); f({a: 5})",
          "const f = (o) => ({s: new Set([o.a]), n: 1 + o.a})", True),
         ("function f(x) { x.sort((a, b) => a - b) }", "f([3, 1, 2]); f([10, 9])", "function f(x) { x.sort() }", False),
@@ -220,7 +234,7 @@ JS_SQUARE = "const square = (x) => x * x;\n"
          "class Sum { constructor(n) { this.n = n } add(k) { this.n += Math.min(k, 5); return this.n } }", False),
     ],
 )  # fmt: skip
-def test_javascript(node, fixed, tests, patched, agrees):
+def test_javascript_values(node, fixed, tests, patched, agrees):
     found = compare_with_reference(case(tests, fixed, "javascript"), patched, node)
     assert found.agrees is agrees, found
     assert bool(found.witness) is not agrees

@@ -18,12 +18,13 @@ from serve.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = ("wall_seconds", "cpu_seconds")
-CASES = 5
+CASES = 4
 
 
 def row(n):
     fixed = f"def fee{n}(days):\n    sum = {n}\n    for i in range(days):\n        sum += i * {n + 2}\n    return sum\n"
-    tests = "".join(f"assert fee{n}({d}) == {n + (n + 2) * d * (d - 1) // 2}\n" for d in (0, 1, 3))
+    slow = "import time\ntime.sleep(0.02)\n" if n == CASES - 1 else ""  # so that the end is not missed
+    tests = slow + "".join(f"assert fee{n}({d}) == {n + (n + 2) * d * (d - 1) // 2}\n" for d in (0, 1, 3))
     return {
         "id": f"fee-{n}", "language": "python", "fixed_code": fixed, "tests": tests, "bug_type": "operator",
         "buggy_code": fixed.replace("+= i", "+= i +" if n % 2 else "-= i"),
@@ -38,7 +39,7 @@ def suite(tmp_path_factory):
 
 
 def words(suite, out, *more):
-    base = ("eval", "run", str(suite), "-o", str(out), "--model", "none", "--candidates", "40")
+    base = ("eval", "run", str(suite), "-o", str(out), "--model", "none", "--candidates", "25")
     return [*base, "--sandbox-minimum", "C", *more]
 
 
@@ -48,7 +49,9 @@ def run(suite, out):
 
 
 def started(suite, out, *more):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """A process that fails, with its workers, where it imports torch: there is no model."""
+    (suite.parent / "torch.py").write_text("raise AssertionError('torch is imported')\n")
+    environment = {**os.environ, "PYTHONPATH": f"{suite.parent}{os.pathsep}{ROOT}"}
     return subprocess.Popen(
         [sys.executable, "-m", "serve", *words(suite, out, *more)], stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, env=environment, start_new_session=True,
@@ -82,9 +85,9 @@ def undisturbed(suite):
 
 def test_two_runs_give_the_same_figures(suite, undisturbed):
     again = suite.parent / "again.jsonl"
-    assert started(suite, again, "--jobs", "2", "--limit", "3").wait(timeout=100) == 0
-    assert figures(again) == figures(undisturbed)[:3]
-    assert rows(again) == 3
+    assert started(suite, again, "--jobs", "2", "--limit", "2").wait(timeout=100) == 0
+    assert figures(again) == figures(undisturbed)[:2]
+    assert rows(again) == 2
     assert rows(undisturbed) == CASES
 
 
@@ -102,8 +105,8 @@ def test_killed_three_times_it_ends_the_same(suite, undisturbed, tmp_path):
         assert rows(out) < CASES
     run(suite, out)
     assert figures(out) == figures(undisturbed)
-    assert {r.conditions.candidates for r in read_rows(out)} == {40}
-    assert Conditions().candidates != 40
+    assert {r.conditions.candidates for r in read_rows(out)} == {25}
+    assert Conditions().candidates != 25
 
 
 def test_a_lost_worker_costs_nothing(suite, undisturbed, tmp_path):
@@ -114,7 +117,7 @@ def test_a_lost_worker_costs_nothing(suite, undisturbed, tmp_path):
         found = [c for c in psutil.Process(process.pid).children() if "spawn_main" in " ".join(c.cmdline())]
         return found[0] if found else None
 
-    wait_for(lambda: rows(out) > 1, process)
+    wait_for(lambda: rows(out) >= CASES - 1, process)
     lost = worker()
     assert lost is not None
     lost.kill()

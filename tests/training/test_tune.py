@@ -53,8 +53,9 @@ def states(tuned):
 
 
 SCRIPT = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell inherit that it is ignored
 from tests.training import objectives
 from tests.training.test_tune import recipe_in
 from training.tune import tune

@@ -39,7 +39,7 @@ class Paired:
     @property
     def drop(self) -> float | None:
         """Share before minus share after, None of nothing."""
-        return None if self.compared.difference is None else -self.compared.difference
+        return None if self.compared.difference is None else 0.0 - self.compared.difference
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -148,7 +148,7 @@ def _scored(case: Case, seen: _Seen, judge: Judge, conditions: Conditions) -> Me
     right = [rank for rank, _, d in decided if d.correct]
     source = source_of(case, case.buggy_code)
     lines = [s.line for s in seen.suspects]
-    faulty = _measurement(case, Status.NONE_FOUND).fault_lines
+    faulty = () if case.fixed_code is None else changed_lines(case.buggy_code, case.fixed_code)
     found = replace(
         _measurement(case, *_status(own, conditions)),
         correct=own.correct if own else False,

@@ -26,7 +26,8 @@ from repair.pipeline import CandidateJudged, Event, Finished, SuspectsFound
 from repair.sources import Source
 from serve import problems
 from serve.gate import Gate
-from serve.settings import Settings, is_loopback
+from serve.limits import is_loopback
+from serve.settings import Settings
 from serve.wire import EXAMPLES, LocalizationOut, RepairIn, RepairOut, localization_out, patch_out, repair_out
 
 _POLL_SECONDS = 0.2  # how often we look whether the client is still there

@@ -18,7 +18,7 @@ from repair.errors import InputError
 from repair.sources import Source
 from repair.traces import parse_error
 from repair.verdicts import Cost, Judgement, Observation, Outcome, RepairResult, Suspect
-from serve.settings import MAX_SOURCE_BYTES
+from serve.limits import MAX_SOURCE_BYTES
 
 MAX_FILES = 64
 MAX_ERROR_CHARS = 200_000
@@ -67,13 +67,19 @@ class BudgetIn(_Strict):
 
     candidates: Annotated[int, Field(ge=1, le=10_000)] | None = None
     seconds: Annotated[float, Field(gt=0, le=3600)] | None = None
+    deadline: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """Wall seconds from the arrival of the request, waiting included; what is found by then is the answer."""
 
 
 class OptionsIn(_Strict):
     """How to search. `order` "random" judges the same candidates in a seeded random order."""
 
     order: Literal["model", "heuristic", "random"] = "model"
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """A name of GET /v1/models; without it the service's default."""
+    adapter: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """A name of that model's adapters."""
 
 
 class RepairIn(_Strict):

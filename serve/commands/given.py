@@ -11,7 +11,7 @@ from repair.defects import Budget, Defect, RepairRequest
 from repair.errors import InputError
 from repair.sources import Source, read_source
 from repair.traces import evidence_frames, frames_in, parse_error
-from serve.settings import MAX_SOURCE_BYTES
+from serve.limits import MAX_SOURCE_BYTES
 
 MAX_ERROR_BYTES = 4 * 1024 * 1024
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 
 from repair.errors import InputError
+from serve.limits import is_loopback
 from serve.printing import stderr
-from serve.settings import Settings, is_loopback
+from serve.settings import Settings
 
 _CLOSE_SECONDS = 10
 

@@ -1,8 +1,9 @@
-"""What the routes work with, as one value, and how it is opened and closed. Knows nothing of requests."""
+"""What the routes work with, as one value. Knows nothing of requests, processes or tables."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,9 +12,11 @@ from serve.settings import Settings
 from serve.store import Store
 from serve.wire_jobs import ModelOut
 
+Check = Callable[[], Awaitable[str]]
 
-class Catalogue(Protocol):
-    """Which models there are (`serve.hosted`)."""
+
+class Models(Protocol):
+    """Which models there are (`serve.hosted.Catalogue`)."""
 
     def models(self) -> tuple[ModelOut, ...]:
         """Those that requests may name. May block: call it in a thread."""
@@ -21,7 +24,7 @@ class Catalogue(Protocol):
 
 
 class Queue(Protocol):
-    """Whom to tell that a job waits or is cancelled (`serve.jobs`)."""
+    """Whom to tell that a job waits or is cancelled (`serve.jobs.Dispatcher`)."""
 
     def notify(self) -> None:
         """Look at the store now."""
@@ -30,11 +33,12 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the routes work with. `checks` say, by name, what is not ready ("" where it is); none may take long."""
+    """What the routes work with. `checks` say, by name, what is not ready ("" where it is)."""
 
     settings: Settings
     runner: Runner
     store: Store
-    catalogue: Catalogue
+    catalogue: Models
     queue: Queue
-    checks: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict[str, Callable[[], Awaitable[str]]])
+    draining: asyncio.Event  # set once the service is to end
+    checks: Mapping[str, Check] = field(default_factory=dict[str, Check])

@@ -31,7 +31,9 @@ _ASKED_SECONDS = 1.0  # for a process to end a cancelled task by itself
 _TERM_SECONDS = 5.0  # for it to clean up and end
 _START_SECONDS = 120.0
 _OVERTIME = 60.0  # beyond its budget a task is stopped: starting and ending take time, too
-_ENV_KEPT = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "EMEND_API_KEY", "JAVA_HOME"})
+_ENV_KEPT = frozenset(
+    {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "EMEND_API_KEY", "JAVA_HOME"}
+)
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a failure

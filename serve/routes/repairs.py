@@ -40,7 +40,10 @@ _JSON = "application/json"
 _Body = Annotated[RepairIn, Body(openapi_examples=EXAMPLES)]
 _ERRORS = documented(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}, "description": "The answer, or events as they come"}
+    200: {
+        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        "description": "The answer, or events as they come",
+    }
 }
 IdempotencyKey = Annotated[
     str | None,

@@ -25,7 +25,7 @@ import httpx
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
-from load import ROOT, body
+from load import ROOT
 
 ENDED = {"succeeded", "failed", "cancelled", "infra_error"}
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from repair.defects import Budget, RepairRequest
 from repair.errors import EmendError, SandboxError
-from repair.model import Model
 from repair.oracle import Oracle
 from repair.pipeline import Options
 from repair.search import SearchOptions
+from serve.modelnames import Models
 from serve.oracles import Judging, events_of, locate, sent_oracle
 from serve.settings import Settings
 from serve.telling import Telling, Told
@@ -24,14 +24,6 @@ _LEAST_SECONDS = 0.1  # with less left nothing can be found any more
 
 class DeadlineError(EmendError):
     """The request's deadline passed before its repair could begin."""
-
-
-class ModelSource(Protocol):
-    """Models by the names that requests give (`serve.hosted`)."""
-
-    def get(self, model: str | None, adapter: str | None) -> Model | None:
-        """The model, None where it is "none". Raises InputError for a name that is not known, ModelError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +40,7 @@ class Task:
 class Engine:
     """Does tasks, one at a time."""
 
-    def __init__(self, settings: Settings, models: ModelSource) -> None:
+    def __init__(self, settings: Settings, models: Models) -> None:
         self._settings = settings
         self._models = models
         self._judging = Judging(settings.sandbox_minimum, settings.unsafe_no_sandbox, settings.python)

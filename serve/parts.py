@@ -7,20 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from serve.modelnames import Models
 from serve.pool import Runner
 from serve.settings import Settings
 from serve.store import Store
-from serve.wire_jobs import ModelOut
 
 Check = Callable[[], Awaitable[str]]
-
-
-class Models(Protocol):
-    """Which models there are (`serve.hosted.Catalogue`)."""
-
-    def models(self) -> tuple[ModelOut, ...]:
-        """Those that requests may name. May block: call it in a thread."""
-        ...
 
 
 class Queue(Protocol):
@@ -38,7 +30,7 @@ class Parts:
     settings: Settings
     runner: Runner
     store: Store
-    catalogue: Models
+    models: Models
     queue: Queue
     draining: asyncio.Event  # set once the service is to end
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from repair.errors import EmendError, ModelError
-from serve.hosted import Catalogue
+from serve.hosted import HostedModels
 from serve.jobs import Dispatcher
 from serve.modelhost import ModelHost, start_host
+from serve.modelnames import Models
 from serve.parts import Parts
 from serve.pool import Pool
 from serve.settings import Settings, database_url
@@ -22,6 +23,7 @@ from serve.store import Store
 
 _log = structlog.get_logger("emend.service")
 _LOOK_SECONDS = 1.0  # how often we look whether the model process lives
+_READY_SECONDS = 4.0  # for a generation of a few tokens
 _TIDY_SECONDS = 3600.0  # how often old jobs, replies and journal entries are deleted
 
 
@@ -50,14 +52,14 @@ class Service:
     async def _started(self) -> Parts:
         settings = self.settings
         self._host = await asyncio.to_thread(start_host, settings)
-        self._pool = Pool(settings, {"address": self._host.address, "secret": self._host.secret})
+        self._pool = Pool(settings, {"address": self._host.address, "secret": self._host.secret.hex()})
         await self._pool.start()
         self._dispatcher = Dispatcher(self.store, self._pool, settings)
         await self._dispatcher.start()
         self._tasks = [asyncio.create_task(self._watch(self._host)), asyncio.create_task(self._tidy())]
-        catalogue = Catalogue(settings, self._host.address, self._host.secret)
+        models = HostedModels(settings, self._host.address, self._host.secret)
         return Parts(
-            settings, self._pool, self.store, catalogue, self._dispatcher, self.draining, self._checks(catalogue)
+            settings, self._pool, self.store, models, self._dispatcher, self.draining, self._checks(models)
         )
 
     async def _ended(self) -> None:
@@ -94,7 +96,7 @@ class Service:
         self.store.replies.prune(24.0)
         self.store.journal.prune(self.settings.journal_days)
 
-    def _checks(self, catalogue: Catalogue) -> dict[str, Callable[[], Awaitable[str]]]:
+    def _checks(self, models: Models) -> dict[str, Callable[[], Awaitable[str]]]:
         async def service() -> str:
             return "is draining" if self.draining.is_set() else ""
 
@@ -107,7 +109,7 @@ class Service:
             return f"no sandbox of tier {self.settings.sandbox_minimum} works here; see emend doctor"
 
         async def model() -> str:
-            return await _said(catalogue.ready)
+            return await _said(lambda: models.ready(_READY_SECONDS))
 
         async def store() -> str:
             return await _said(self.store.check)

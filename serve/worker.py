@@ -18,8 +18,9 @@ from typing import cast
 
 from repair.errors import EmendError
 from serve import frames
-from serve.engine import Engine, ModelSource, Task
+from serve.engine import Engine, Task
 from serve.frames import Frame
+from serve.modelnames import Models
 from serve.problems import of_error, problem
 from serve.settings import Settings
 
@@ -102,11 +103,15 @@ def _leave(number: int, _: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def _models(settings: Settings, first: Frame) -> ModelSource:
-    from serve.hosted import HostedModels, LocalModels
-
+def _models(settings: Settings, first: Frame) -> Models:
     host = cast("dict[str, str] | None", first.get("host"))
-    return LocalModels(settings) if host is None else HostedModels(settings, host["address"], host["secret"])
+    if host is None:
+        from serve.loaded import LocalModels
+
+        return LocalModels(settings)
+    from serve.hosted import HostedModels
+
+    return HostedModels(settings, host["address"], bytes.fromhex(host["secret"]))
 
 
 if __name__ == "__main__":

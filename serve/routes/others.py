@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -13,7 +14,7 @@ from serve.observe.metrics import Metrics
 from serve.parts import Parts
 from serve.routes.answers import as_json, documented
 from serve.security.callers import caller_of
-from serve.wire_jobs import FeedbackIn, ModelsOut
+from serve.wire_jobs import FeedbackIn, ModelOut, ModelsOut
 
 _ERRORS = documented(400, 401, 403, 415, 422, 429, 503)
 _CHECK_SECONDS = 5.0
@@ -46,8 +47,8 @@ def work_router(parts: Parts) -> APIRouter:
     @router.get("/models", response_model=ModelsOut, responses=_ERRORS)
     async def models() -> Response:
         """Models and adapters that a request may name in its options."""
-        found = await asyncio.to_thread(parts.catalogue.models)
-        return as_json(ModelsOut(models=list(found)))
+        found = await asyncio.to_thread(parts.models.listed)
+        return as_json(ModelsOut(models=[ModelOut.model_validate(asdict(info)) for info in found]))
 
     return router
 

@@ -61,6 +61,7 @@ class _Worker:
     process: asyncio.subprocess.Process
     folder: Path
     sandbox: str = ""
+    ready: bool = False
 
     @property
     def alive(self) -> bool:
@@ -100,7 +101,7 @@ class Pool:
     @property
     def alive(self) -> int:
         """Processes that are ready or at work."""
-        return sum(worker.alive for worker in self._workers)
+        return sum(worker.alive and worker.ready for worker in self._workers)
 
     @property
     def sandbox(self) -> str:
@@ -219,6 +220,7 @@ class Pool:
             self._workers.discard(worker)
             raise WorkerLost("a repair process did not start; its error stands above") from error
         worker.sandbox = cast("dict[str, str]", frame["ready"])["sandbox"]
+        worker.ready = True
         self._clean(self._watched(worker))
         self._free(worker)
 

@@ -15,7 +15,7 @@ from serve.parts import Parts
 from serve.routes.answers import EVENT_STREAM, STREAM_HEADERS, as_json, documented, kept_alive, sse
 from serve.routes.repairs import IdempotencyKey, task_of
 from serve.security.callers import Caller, caller_of
-from serve.store.jobs import Job, NewJob
+from serve.store.jobrows import Job, NewJob
 from serve.wire import EXAMPLES
 from serve.wire_jobs import ENDED, JobIn, JobOut, JobsOut, JobState
 

@@ -1,5 +1,8 @@
 import asyncio
+import gzip
 import json
+import time
+import zlib
 
 import pytest
 
@@ -18,9 +21,12 @@ async def echo(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-def ask(*chunks, headers=(), hosts=("127.0.0.1",), stalls=False):
-    """Send chunks through a gate that lets 10 bytes pass; returns status and body of the answer."""
-    gate = Gate(echo, max_body_bytes=10, body_seconds=0.2, hosts=hosts)
+JSON = (b"content-type", b"application/json")
+
+
+def ask(*chunks, headers=(JSON,), limit=10, stalls=False, **target):
+    """Send chunks through a gate that lets `limit` bytes pass; returns status and body of the answer."""
+    gate = Gate(echo, max_body_bytes=limit, body_seconds=0.2, hosts=("127.0.0.1",))
     waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     if not stalls:
         waiting.append({"type": "http.request", "body": b"", "more_body": False})
@@ -34,7 +40,7 @@ def ask(*chunks, headers=(), hosts=("127.0.0.1",), stalls=False):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "headers": [(b"host", b"127.0.0.1:80"), *headers], "method": "POST", "path": "/"}
+    scope = {"type": "http", "headers": [(b"host", b"127.0.0.1:80"), *headers], "method": "POST", "path": "/", **target}
     asyncio.run(gate(scope, receive, send))
     return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
 
@@ -59,6 +65,88 @@ def test_lying_length_is_refused():
 
 def test_slow_body_is_refused():
     assert ask(b"abc", stalls=True)[0] == 408
+
+
+def test_a_length_beyond_all_bounds_is_refused():
+    assert ask(b"", headers=[(b"content-length", b"9" * 5000)], stalls=True)[0] == 413
+
+
+def test_small_routes_take_small_bodies():
+    body = b'"' + b"a" * 70_000 + b'"'
+    assert ask(body, limit=100_000, path="/v1/repairs")[0] == 200
+    assert ask(body, limit=100_000, path="/v1/feedback")[0] == 413
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [b"", b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data", b"application/json; charset=x"],
+)
+def test_other_forms_of_body_are_refused(kind):
+    assert ask(b"{}", headers=[(b"content-type", kind)] if kind else [])[0] == 415
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"Application/JSON; charset=UTF-8", b"application/problem+json"])
+def test_json_is_taken(kind):
+    assert ask(b"{}", headers=[(b"content-type", kind)])[0] == 200
+
+
+def test_no_body_needs_no_form():
+    assert ask(headers=[])[0] == 200
+
+
+@pytest.mark.parametrize("body", [b'"a\0b"', b'"\xff"', b'"\xed\xa0\x80"'])
+def test_what_is_no_text_is_refused(body):
+    assert ask(body)[0] == 400
+
+
+def zipped(data, **more):
+    return ask(data, headers=[JSON, (b"content-encoding", more.pop("encoding", b"gzip"))], **more)
+
+
+def test_gzip_is_read():
+    body = b'"' + b"a" * 500 + b'"'
+    assert zipped(gzip.compress(body), limit=1000) == (200, body)
+    halves = gzip.compress(body[:100]) + gzip.compress(body[100:])
+    assert zipped(halves, limit=1000) == (200, body)
+
+
+def test_a_gzip_bomb_is_refused_after_the_limit():
+    bomb = gzip.compress(b"a" * 200_000_000, compresslevel=1)
+    began = time.process_time()
+    assert zipped(bomb, limit=1_000_000)[0] == 413
+    assert time.process_time() - began < 0.2
+
+
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b'"abc"')[:-5], gzip.compress(b'"a"') + b"more"])
+def test_broken_gzip_is_refused(data):
+    assert zipped(data, limit=1000)[0] == 400
+
+
+@pytest.mark.parametrize("encoding", [b"deflate", b"br", b"gzip, gzip", b"zstd"])
+def test_other_encodings_are_refused(encoding):
+    assert zipped(zlib.compress(b'"a"'), limit=1000, encoding=encoding)[0] == 415
+
+
+def test_nul_in_the_address_is_refused():
+    assert ask(b"", path="/v1/jobs/\0")[0] == 400
+    assert ask(b"", query_string=b"state=%00")[0] == 400
+
+
+def test_a_client_that_leaves_in_the_middle_reaches_nobody():
+    reached = []
+
+    async def app(scope, receive, send):
+        reached.append(scope)
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        reached.append(message)
+
+    gate = Gate(app, max_body_bytes=10, body_seconds=1, hosts=None)
+    asyncio.run(gate({"type": "http", "headers": [], "path": "/", "query_string": b""}, receive, send))
+    assert reached == []
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from repair.errors import EmendError
 from serve import problems
-from serve.pool import Refused, Runner, WorkerLost
 from serve.engine import Task
+from serve.pool import Refused, Runner, WorkerLost
 from serve.telling import Told
 
 EVENT_STREAM = "text/event-stream"

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
-from starlette.exceptions import HTTPException
 
 from serve.jobs import follow, job_out
 from serve.parts import Parts
+from serve.problems import NotFoundError
 from serve.routes.answers import EVENT_STREAM, STREAM_HEADERS, as_json, documented, kept_alive, sse
 from serve.routes.repairs import IdempotencyKey, task_of
 from serve.security.callers import Caller, caller_of
@@ -37,7 +37,7 @@ def jobs_router(parts: Parts) -> APIRouter:
     async def _found(request: Request, job_id: str) -> Job:
         job = await asyncio.to_thread(jobs.get, job_id, _owner(caller_of(request)))
         if job is None:
-            raise HTTPException(404, f"there is no job {job_id[:40]} (any more)")
+            raise NotFoundError("there is no such job (any more)")
         return job
 
     @router.post("", status_code=202, response_model=JobOut, responses=_ERRORS)

@@ -183,38 +183,74 @@ def doctor(model: ModelSpec = None, as_json: Json = False) -> None:
     raise typer.Exit(command.run(model, as_json=as_json))
 
 
+Config = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML; else ./emend.toml where there is one.")
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Repairs at a time (2).")]
+Database = Annotated[
+    str | None, typer.Option("--database", metavar="URL", help="SQLite or PostgreSQL; else a file in the state folder.")
+]
+
+
+class Auth(StrEnum):
+    """Who may use the service."""
+
+    KEYS = "keys"
+    OFF = "off"
+
+
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    config: Config = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on (127.0.0.1).")] = None,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port to listen on, 0 for any free one.")
-    ] = 8451,
+        int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on (8451), 0 for any free one.")
+    ] = None,
+    auth: Annotated[
+        Auth | None, typer.Option("--auth", help="Ask for keys (default), or off: only on a loopback address.")
+    ] = None,
     model: ModelSpec = None,
     adapter: Adapter = None,
     python: Interpreter = None,
+    workers: Workers = None,
+    database: Database = None,
     candidates: Annotated[
-        int, typer.Option("--candidates", min=1, help="Most candidates that a request may ask.")
-    ] = 1000,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="Most seconds that a request may ask.")] = 120.0,
-    sandbox_minimum: SandboxMinimum = Minimum.B,
+        int | None, typer.Option("--candidates", min=1, help="Most candidates that a request may ask (1000).")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=1, help="Most seconds that a request may ask (120).")
+    ] = None,
+    sandbox_minimum: Annotated[
+        Minimum | None, typer.Option("--sandbox-minimum", help="Refuse to run tests in a weaker sandbox than this (B).")
+    ] = None,
     unsafe_no_sandbox: Unsafe = False,
 ) -> None:
-    """Serve the HTTP interface; see /docs of the running service."""
+    """Serve the HTTP interface and the page."""
     from serve.commands import service as command
-    from serve.settings import Settings
+    from serve.settings import read_settings
 
-    settings = Settings(
-        host=host,
-        port=port,
-        model=model,
-        adapter=adapter,
-        python=python,
-        max_candidates=candidates,
-        max_seconds=seconds,
-        sandbox_minimum=sandbox_minimum.value,
-        unsafe_no_sandbox=unsafe_no_sandbox,
-    )
+    settings = read_settings(
+        config, host=host, port=port, auth=auth and auth.value, model=model, adapter=adapter, python=python,
+        workers=workers, database=database, max_candidates=candidates, max_seconds=seconds,
+        sandbox_minimum=sandbox_minimum and sandbox_minimum.value, unsafe_no_sandbox=unsafe_no_sandbox or None,
+    )  # fmt: skip
     raise typer.Exit(command.run(settings))
+
+
+@app.command()
+def worker(
+    config: Config = None,
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    workers: Workers = None,
+    database: Database = None,
+) -> None:
+    """Do the jobs of a database, without HTTP: more machines for one service."""
+    from serve.commands import service as command
+    from serve.settings import read_settings
+
+    settings = read_settings(config, model=model, adapter=adapter, workers=workers, database=database)
+    raise typer.Exit(command.work(settings))
 
 
 Suites = Annotated[

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from heapq import nlargest
 
@@ -38,6 +39,12 @@ class CompactFormat:
         self._engine = engine
         self._encoder = encoder
         self._words = Words.of(encoder, engine)
+
+    def over(self, engine: Engine) -> CompactFormat:
+        """The same vocabulary over another engine of the same weights."""
+        other = copy(self)
+        other._engine = engine
+        return other
 
     def read(self, view: View) -> Prefix:
         """The view's prompt, auxiliary parts cut where it is too long. Raises ModelError when its code is."""

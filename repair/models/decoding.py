@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -76,6 +76,16 @@ class State:
             buffer.length = min(buffer.length, length)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """What one caller wants computed: an `extend`, or a `read` where there is no mask."""
+
+    ids: Tensor  # (n,)
+    state: State
+    positions: Tensor | None = None  # (n,)
+    mask: Tensor | None = None  # (n, state + n), additive
+
+
 class Network(Protocol):
     """Weights that compute logits; `huggingface.py` and `lean.py`."""
 
@@ -95,6 +105,15 @@ class Network(Protocol):
 
     def extend(self, ids: Tensor, positions: Tensor, mask: Tensor, state: State) -> Tensor:
         """Logits (n, vocabulary) after each of ids (n,), appended to the state; `mask` (n, state + n) is additive."""
+        ...
+
+
+@runtime_checkable
+class PackingNetwork(Network, Protocol):
+    """One that computes the segments of several callers in one pass."""
+
+    def packed(self, segments: Sequence[Segment]) -> list[Tensor]:
+        """What `read` or `extend` of each would return; the states must be distinct."""
         ...
 
 
@@ -122,6 +141,11 @@ class Engine:
         self.nodes = _NODES if self.vocabulary <= _LARGE_VOCABULARY else _NODES // 2
         self.read_tokens = 0
         self.written_tokens = 0
+
+    @property
+    def network(self) -> Network:
+        """What computes."""
+        return self._network
 
     def read(self, tokens: Sequence[int]) -> Prefix:
         """One prefill, or the kept one. Raises ModelError when the prompt is longer than the model reads."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention, silu
 
 from repair.errors import ModelError
-from repair.models.decoding import State
+from repair.models.decoding import Buffer, Segment, State
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -92,6 +93,15 @@ class _Layer:
     down: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the rows of one segment attend in one layer."""
+
+    rows: int
+    buffer: Buffer
+    mask: Tensor | None  # (1, 1, rows of a group, keys)
+
+
 class LeanLlama:
     """A Network of `decoding.py` over plain tensors on the CPU."""
 
@@ -114,24 +124,39 @@ class LeanLlama:
 
     def read(self, ids: Tensor, state: State) -> Tensor:
         """Logits (vocabulary,) after the last of ids (n,), which become the whole state."""
-        hidden = self._run(ids, torch.arange(len(ids)), None, state)
-        return linear(self._normed(hidden[-1:], self._norm), self._head)[0]
+        return self.packed([Segment(ids, state)])[0]
 
     def extend(self, ids: Tensor, positions: Tensor, mask: Tensor, state: State) -> Tensor:
         """Logits (n, vocabulary) after each of ids (n,); `mask` (n, state + n) is additive."""
-        per_group = self._shape.heads // self._shape.groups
-        stacked = mask.to(self.dtype).repeat(per_group, 1)[None, None]
-        return linear(self._normed(self._run(ids, positions, stacked, state), self._norm), self._head)
+        return self.packed([Segment(ids, state, positions, mask)])[0]
 
-    def _run(self, ids: Tensor, positions: Tensor, mask: Tensor | None, state: State) -> Tensor:
-        angles = positions[:, None].float() * self._rates
+    def packed(self, segments: Sequence[Segment]) -> list[Tensor]:
+        """What `read` or `extend` of each segment would return, in one pass; their states must be distinct.
+
+        All that works on one token at a time runs over the rows of all segments, attention apart for each: the
+        selective batching of Yu et al. 2022 (Orca). The head runs apart as well: its logits stay in the cache.
+        """
+        x = self._run(segments)
+        found: list[Tensor] = []
+        for segment, rows in zip(segments, x.split([len(s.ids) for s in segments]), strict=True):
+            if segment.mask is None:
+                found.append(linear(self._normed(rows[-1:], self._norm), self._head)[0])
+            else:
+                found.append(linear(self._normed(rows, self._norm), self._head))
+        return found
+
+    def _run(self, segments: Sequence[Segment]) -> Tensor:
+        """Hidden states (all rows, width) before the last norm."""
+        positions = [torch.arange(len(s.ids)) if s.positions is None else s.positions for s in segments]
+        angles = torch.cat(positions)[:, None].float() * self._rates
         angles = torch.cat((angles, angles), -1)
-        cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
-        x = embedding(ids, self._embedding)
+        turn = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+        per_group = self._shape.heads // self._shape.groups
+        masks = [None if s.mask is None else s.mask.to(self.dtype).repeat(per_group, 1)[None, None] for s in segments]
+        x = embedding(torch.cat([s.ids for s in segments]), self._embedding)
         for index, layer in enumerate(self._layers):
-            x = x + linear(
-                self._attend(self._normed(x, layer.before), layer, index, (cos, sin), mask, state), layer.output
-            )
+            places = [_Place(len(s.ids), s.state.buffers[index], mask) for s, mask in zip(segments, masks, strict=True)]
+            x = x + linear(self._attend(self._normed(x, layer.before), layer, turn, places), layer.output)
             gate, up = linear(self._normed(x, layer.between), layer.gate_up).chunk(2, -1)
             x = x + linear(silu(gate) * up, layer.down)
         return x
@@ -141,20 +166,28 @@ class LeanLlama:
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self._shape.epsilon)
         return (wide * scale).to(x.dtype) * weight
 
-    def _attend(
-        self, x: Tensor, layer: _Layer, index: int, turn: tuple[Tensor, Tensor], mask: Tensor | None, state: State
-    ) -> Tensor:
+    def _attend(self, x: Tensor, layer: _Layer, turn: tuple[Tensor, Tensor], places: Sequence[_Place]) -> Tensor:
         heads, groups, size = self._shape.heads, self._shape.groups, self._shape.size
         joined = linear(x, layer.qkv).view(len(x), heads + 2 * groups, size).transpose(0, 1)
         turned = _rotated(joined[: heads + groups], *turn)
-        q = turned[:heads]
-        keys, values = state.buffers[index].append(turned[None, heads:], joined[None, heads + groups :])
+        mixed: list[Tensor] = []
+        at = 0
+        for place in places:
+            own = slice(at, at + place.rows)
+            at += place.rows
+            new = turned[None, heads:, own], joined[None, heads + groups :, own]
+            mixed.append(self._mix(turned[:heads, own], *place.buffer.append(*new), place.mask))
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+    def _mix(self, q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention of one segment: (rows, heads x size)."""
+        heads, groups, size = self._shape.heads, self._shape.groups, self._shape.size
         if mask is None:
             keys, values = _repeated(keys, heads // groups), _repeated(values, heads // groups)
             mixed = scaled_dot_product_attention(q[None], keys, values, is_causal=True)
         else:  # queries of one group stand under each other, so that no key is copied
             mixed = scaled_dot_product_attention(q.reshape(1, groups, -1, size), keys, values, attn_mask=mask)
-        return mixed.reshape(heads, len(x), size).transpose(0, 1).reshape(len(x), heads * size)
+        return mixed.reshape(heads, -1, size).transpose(0, 1).reshape(-1, heads * size)
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -73,6 +73,16 @@ class LocalModel:
         return Usage(self._engine.read_tokens, self._engine.written_tokens)
 
     @property
+    def engine(self) -> Engine:
+        """What computes; `batching.py` puts another one over its network."""
+        return self._engine
+
+    @property
+    def answers(self) -> Format:
+        """How it is asked."""
+        return self._format
+
+    @property
     def compact(self) -> bool:
         """Whether the vocabulary has the special tokens of prompts.py."""
         return isinstance(self._format, CompactFormat)

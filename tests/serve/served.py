@@ -1,10 +1,12 @@
 """Real servers for tests: an app in a thread, or `emend serve` as a process."""
 
+import asyncio
 import os
 import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -13,38 +15,73 @@ from pathlib import Path
 import uvicorn
 
 from serve.app import create_app
+from serve.loaded import LocalModels
+from serve.parts import Parts
+from serve.settings import Settings
+from serve.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class NoQueue:
+    """A queue that nobody works on; counts how often it was told."""
+
+    told = 0
+
+    def notify(self):
+        self.told += 1
+
+
+def parts_of(runner, store, *, checks=None, queue=None, **settings):
+    """What routes work with, around a runner and a store."""
+    chosen = Settings(**{"auth": "off", "model": "none", **settings})
+    models = LocalModels(chosen)
+    return Parts(chosen, runner, store, models, queue or NoQueue(), asyncio.Event(), checks or {})
+
+
 @contextmanager
-def served(settings, engine):
-    """The address of an app around `engine`, served by uvicorn in a thread."""
+def served(runner, *, checks=None, queue=None, store=None, **settings):
+    """The address of an app around `runner`, served by uvicorn in a thread, with a store of its own."""
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(settings, engine), log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    try:
-        wait_for(lambda: server.started)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
+    with tempfile.TemporaryDirectory() as folder:
+        own = store or Store.open(f"sqlite:///{folder}/emend.db")
+        parts = parts_of(runner, own, checks=checks, queue=queue, **settings)
+        config = uvicorn.Config(create_app(parts), log_level="critical", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            wait_for(lambda: server.started)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            parts.draining.set()
+            server.should_exit = True
+            thread.join(20)
+            if store is None:
+                own.close()
 
 
 @contextmanager
-def serving(*options):
-    """The address of `emend serve` with these options, as a process on a free port."""
-    command = [sys.executable, "-m", "serve", "serve", "--port", "0", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+def serving(*options, auth="off", **environment):
+    """The address of `emend serve` with these options, as a process on a free port, with a state of its own."""
+    with tempfile.TemporaryDirectory() as state:
+        environment = {"XDG_STATE_HOME": state, **environment}
+        with serving_over(*options, auth=auth, **environment) as (url, _, _):
+            yield url
+
+
+@contextmanager
+def serving_over(*options, auth="off", **environment):
+    """As `serving`, with what it said on the way and its process."""
+    command = [sys.executable, "-m", "serve", "serve", "--port", "0", "--auth", auth, *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     told = ""
     try:
         for line in process.stderr:
             told += line
-            if found := re.search(r"http://\S+", line):
-                yield found[0]
+            if found := re.search(r"listens on (http://\S+)", line):
+                yield found[1], told, process
                 return
         raise AssertionError(f"the service did not start: {told}")
     finally:

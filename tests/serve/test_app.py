@@ -1,5 +1,6 @@
 """The service around an engine that does as it is told, over real connections."""
 
+import asyncio
 import json
 import threading
 import time
@@ -13,7 +14,9 @@ from repair.errors import NothingToRepair, OracleError, SandboxError
 from repair.pipeline import Finished, SuspectsFound
 from repair.sources import Source
 from repair.verdicts import RepairResult, Suspect
-from serve.settings import Settings
+from serve import problems
+from serve.pool import Refused
+from serve.telling import Telling, Told
 from tests.serve.served import served, wait_for
 
 SOURCE = Source("f.py", "x = 1\n")
@@ -24,29 +27,36 @@ SUSPECTS = (Suspect("f.py", Span(0, 5), 1, 0.5, ("because",)),)
 class Fake:
     """Finds one suspect, waits for `go`, finishes. Notes whether it was closed early."""
 
-    model_name = "fake"
-
     def __init__(self, error=None):
         self.error = error
         self.go = threading.Event()
         self.begun = threading.Semaphore(0)
         self.ended_early = threading.Event()
+        self.places = threading.Semaphore(3)
+        self.tasks = []
 
-    def repair(self, body):
+    async def run(self, task, *, urgent=True):
+        self.tasks.append(task)
+        telling = Telling(task.id, "fake", {"f.py": SOURCE})
+        found = SuspectsFound(SUSPECTS, 0.1)
+        if self.error:
+            raise Refused(problems.of_error(self.error))
+        if not self.places.acquire(blocking=False):
+            raise problems.BusyError("all places are taken, come again")
         try:
-            if self.error:
-                raise self.error
-            yield SuspectsFound(SUSPECTS, 0.1)
+            if task.kind == "localization":
+                yield Told("localization", telling.localization(found).model_dump_json())
+                return
+            yield telling.tell(found)
             self.begun.release()
-            while not self.go.wait(0.02):
-                yield SuspectsFound(SUSPECTS, 0.1)
-            yield Finished(RepairResult(RepairRequest((SOURCE,)), SUSPECTS))
-        except GeneratorExit:
+            while not self.go.is_set():
+                await asyncio.sleep(0.02)
+            yield telling.tell(Finished(RepairResult(RepairRequest((SOURCE,)), SUSPECTS)))
+        except (GeneratorExit, asyncio.CancelledError):
             self.ended_early.set()
             raise
-
-    def localize(self, body):
-        yield SuspectsFound(SUSPECTS, 0.1)
+        finally:
+            self.places.release()
 
 
 def started(**kwargs):
@@ -56,7 +66,7 @@ def started(**kwargs):
 
 
 def test_repair_as_json():
-    with served(Settings(), started()) as url:
+    with served(started()) as url:
         answer = httpx.post(f"{url}/v1/repairs", json=BODY)
     assert answer.status_code == 200
     assert answer.json()["id"].startswith("rep_")
@@ -65,7 +75,7 @@ def test_repair_as_json():
 
 
 def test_repair_as_events():
-    with served(Settings(), started()) as url:
+    with served(started()) as url:
         answer = httpx.post(f"{url}/v1/repairs", json=BODY, headers={"Accept": "text/event-stream"})
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = [dict(line.split(": ", 1) for line in block.split("\n")) for block in answer.text.strip().split("\n\n")]
@@ -74,7 +84,7 @@ def test_repair_as_events():
 
 
 def test_localization():
-    with served(Settings(), Fake()) as url:
+    with served(Fake()) as url:
         answer = httpx.post(f"{url}/v1/localizations", json=BODY).json()
     assert answer["no_fault"] == 0.1
     assert answer["fault"][0]["span"] == {"start_line": 1, "start_column": 1, "end_line": 1, "end_column": 6}
@@ -90,7 +100,7 @@ def test_localization():
 )
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 def test_refusals_are_problems(error, status, kind, accept):
-    with served(Settings(), started(error=error)) as url:
+    with served(started(error=error)) as url:
         answer = httpx.post(f"{url}/v1/repairs", json=BODY, headers={"Accept": accept})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -109,7 +119,7 @@ def test_refusals_are_problems(error, status, kind, accept):
     ],
 )
 def test_bad_fields_are_named(body, field):
-    with served(Settings(), started()) as url:
+    with served(started()) as url:
         answer = httpx.post(f"{url}/v1/repairs", json=body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -117,32 +127,32 @@ def test_bad_fields_are_named(body, field):
 
 
 def test_what_is_not_json():
-    with served(Settings(), started()) as url:
+    with served(started()) as url:
         answer = httpx.post(f"{url}/v1/repairs", content=b"{", headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:emend:not-json")
 
 
 def test_a_page_elsewhere_cannot_post_a_form():
-    with served(Settings(), started()) as url:
+    with served(started()) as url:
         answer = httpx.post(f"{url}/v1/repairs", content=json.dumps(BODY), headers={"Content-Type": "text/plain"})
     assert answer.status_code == 422
 
 
 def test_large_bodies_are_refused():
-    with served(Settings(max_body_bytes=1000), started()) as url:
+    with served(started(), max_body_bytes=1000) as url:
         answer = httpx.post(f"{url}/v1/repairs", json={"files": [{"path": "f.py", "text": "x" * 2000}]})
     assert answer.status_code == 413
 
 
 def test_unknown_routes_are_problems():
-    with served(Settings(), started()) as url:
+    with served(started()) as url:
         assert httpx.get(f"{url}/v2").json()["status"] == 404
         assert httpx.get(f"{url}/v1/repairs").json()["status"] == 405
 
 
 def test_health_is_told_while_repairs_run():
     fake = Fake()
-    with served(Settings(), fake) as url, httpx.Client(base_url=url) as client:
+    with served(fake) as url, httpx.Client(base_url=url) as client:
         asking = threading.Thread(target=httpx.post, args=(f"{url}/v1/repairs",), kwargs={"json": BODY})
         asking.start()
         assert fake.begun.acquire(timeout=10)
@@ -154,7 +164,7 @@ def test_health_is_told_while_repairs_run():
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 def test_work_ends_when_the_client_leaves(accept):
     fake = Fake()
-    with served(Settings(), fake) as url:
+    with served(fake) as url:
         with (
             pytest.raises(httpx.ReadTimeout),
             httpx.stream(
@@ -170,8 +180,7 @@ def test_work_ends_when_the_client_leaves(accept):
 
 def test_more_than_fits_is_refused_and_nothing_is_lost():
     fake = Fake()
-    settings = Settings(workers=1, waiting=2)
-    with served(settings, fake) as url:
+    with served(fake) as url:
         answers = []
 
         def ask():
@@ -181,20 +190,20 @@ def test_more_than_fits_is_refused_and_nothing_is_lost():
         for thread in asking:
             thread.start()
         wait_for(lambda: len(answers) == 2)
-        assert {answer.status_code for answer in answers} == {503}
+        assert {answer.status_code for answer in answers} == {429}
         assert answers[0].headers["retry-after"] == "5"
         fake.go.set()
         for thread in asking:
             thread.join(30)
-    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 503, 503]
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 429, 429]
 
 
 def test_a_place_is_free_again_after_a_failure():
-    with served(Settings(workers=1, waiting=0), started(error=OracleError("no"))) as url:
+    with served(started(error=OracleError("no"))) as url:
         assert [httpx.post(f"{url}/v1/repairs", json=BODY).status_code for _ in range(3)] == [422, 422, 422]
 
 
 def test_host_of_another_name_is_refused():
-    with served(Settings(), started()) as url:
+    with served(started()) as url:
         answer = httpx.post(f"{url}/v1/repairs", json=BODY, headers={"Host": "evil.example"})
     assert answer.status_code == 403

@@ -1,0 +1,151 @@
+"""POST /v1/repairs and /v1/localizations: work while the client waits. Nothing of a request is kept unless asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Header, Request
+from fastapi.responses import Response, StreamingResponse
+
+from repair.errors import EmendError
+from serve import problems
+from serve.engine import Task
+from serve.parts import Parts
+from serve.pool import Refused
+from serve.routes.answers import (
+    EVENT_STREAM,
+    STREAM_HEADERS,
+    documented,
+    kept_alive,
+    performed,
+    problem_of,
+    sse,
+    wants_events,
+    while_there,
+)
+from serve.routes.replies import Replies
+from serve.security.callers import caller_of
+from serve.telling import Told
+from serve.wire import EXAMPLES, LocalizationOut, RepairIn, RepairOut
+
+_JSON = "application/json"
+_Body = Annotated[RepairIn, Body(openapi_examples=EXAMPLES)]
+_ERRORS = documented(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        "description": "The answer, or events as they come",
+    }
+}
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$",
+        description="The same key with the same body gives the same answer for a day, and the work is done once",
+    ),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: what is sent, and kept for an idempotency key."""
+
+    status: int
+    media_type: str
+    body: str
+
+    def response(self) -> Response:
+        """As a response."""
+        if self.status >= 400:
+            return problems.response(json.loads(self.body))
+        return Response(self.body, status_code=self.status, media_type=self.media_type)
+
+
+def task_of(kind: Literal["repair", "localization"], body: RepairIn) -> Task:
+    """The task that a body means. Raises InputError with the field at fault, before anybody waits for a place."""
+    body.to_sources()
+    body.test_files()
+    expires = None if body.budget.deadline is None else time.time() + body.budget.deadline
+    prefix = "rep" if kind == "repair" else "loc"
+    return Task(kind, f"{prefix}_{uuid.uuid4().hex}", body.model_dump_json(exclude_defaults=True), expires)
+
+
+def repairs_router(parts: Parts) -> APIRouter:
+    """The two routes."""
+    router = APIRouter(tags=["repairs"])
+    replies = Replies(parts.store)
+
+    @router.post("/v1/repairs", response_model=RepairOut, responses={**_STREAM, **_ERRORS})
+    async def repairs(request: Request, body: _Body, idempotency_key: IdempotencyKey = None) -> Response:
+        """Fault spans and judged patches, as JSON or, when Accept asks for it, as `text/event-stream`."""
+        return await _answered(request, "repair", body, idempotency_key)
+
+    @router.post("/v1/localizations", response_model=LocalizationOut, responses=_ERRORS)
+    async def localizations(request: Request, body: _Body, idempotency_key: IdempotencyKey = None) -> Response:
+        """Ranked spans that may hold the fault."""
+        return await _answered(request, "localization", body, idempotency_key)
+
+    async def _answered(
+        request: Request, kind: Literal["repair", "localization"], body: RepairIn, key: str | None
+    ) -> Response:
+        caller = caller_of(request)
+        task = await asyncio.to_thread(task_of, kind, body)
+        digest = hashlib.sha256(f"{kind}\n{body.model_dump_json()}".encode()).hexdigest()
+        async with replies.one(caller.key_id, key, digest) as reply:
+            if reply.earlier is not None:
+                return Answer(*reply.earlier).response()
+            events = performed(parts.runner, task)
+            if kind == "repair" and wants_events(request):
+                return await _streamed(task, body, events, caller.key_id)
+            answer = await _whole(request, events)
+            if answer is None:
+                return Response(status_code=499)  # the client has left; nobody reads this
+            await _kept(task, body, answer, caller.key_id)
+            if answer.status < 500:  # what failed on our side may be asked for again
+                await reply.keep(answer.status, answer.media_type, answer.body)
+            return answer.response()
+
+    async def _whole(request: Request, events: AsyncGenerator[Told]) -> Answer | None:
+        try:
+            last = await while_there(request, events)
+        except (EmendError, Refused) as error:
+            problem = problem_of(error)
+            return Answer(problem["status"], problems.MEDIA_TYPE, json.dumps(problem))
+        return None if last is None else Answer(200, _JSON, last.data)
+
+    async def _streamed(task: Task, body: RepairIn, events: AsyncGenerator[Told], key_id: str) -> Response:
+        try:
+            first = await anext(events)  # so that a refusal has its own status
+        except (EmendError, Refused) as error:
+            return problems.response(problem_of(error))
+
+        async def lines() -> AsyncGenerator[str]:
+            async with aclosing(events):
+                yield sse(first.name, first.data)
+                try:
+                    async for told in events:
+                        if told.name == "result":
+                            await _kept(task, body, Answer(200, _JSON, told.data), key_id)
+                        yield sse(told.name, told.data)
+                except (EmendError, Refused) as error:
+                    yield sse("error", json.dumps(problem_of(error)))
+
+        return StreamingResponse(kept_alive(lines()), media_type=EVENT_STREAM, headers=STREAM_HEADERS)
+
+    async def _kept(task: Task, body: RepairIn, answer: Answer, key_id: str) -> None:
+        """Into the journal, where the operator switched it on."""
+        if parts.settings.journal and answer.status == 200:
+            from serve.security.redaction import redact
+
+            request_text, answer_text = redact(body.model_dump_json(exclude_defaults=True)), redact(answer.body)
+            await asyncio.to_thread(parts.store.journal.add, task.id, key_id, request_text, answer_text)
+
+    return router

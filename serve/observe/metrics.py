@@ -16,12 +16,16 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from repair.verdicts import Verdict
+from serve.observe import traces
 from serve.telling import Told
 from serve.wire_jobs import JobState
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 120.0)  # seconds
 Stage = Literal["queue", "suspects", "first_candidate", "repair"]
 _STAGES: tuple[Stage, ...] = ("queue", "suspects", "first_candidate", "repair")
+_SPANS: Mapping[Stage, str] = {
+    "queue": "queue", "suspects": "suspects", "first_candidate": "candidates", "repair": "judging"
+}  # fmt: skip
 _STATES: tuple[JobState, ...] = ("queued", "running", "succeeded", "failed", "cancelled", "infra_error")
 # How repair.oracles.judging says that the sandbox ended a run
 _KILLS = {
@@ -126,12 +130,13 @@ class Metrics:
 
 
 class Course:
-    """One repair on its way: each stage is observed once, in seconds since it arrived."""
+    """One repair on its way: each stage is observed once, in seconds since it arrived, and traced from the last one."""
 
-    __slots__ = ("_began", "_clock", "_metrics", "_seen")
+    __slots__ = ("_began", "_clock", "_last", "_metrics", "_seen")
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
-        self._metrics, self._clock, self._began = metrics, clock, clock()
+        self._metrics, self._clock = metrics, clock
+        self._began = self._last = clock()
         self._seen: set[Stage] = set()
 
     def started(self) -> None:
@@ -152,9 +157,13 @@ class Course:
         self._metrics.observe(told)
 
     def _stage(self, stage: Stage) -> None:
-        if stage not in self._seen:
-            self._seen.add(stage)
-            self._metrics.stages.labels(stage).observe(self._clock() - self._began)
+        if stage in self._seen:
+            return
+        self._seen.add(stage)
+        now = self._clock()
+        self._metrics.stages.labels(stage).observe(now - self._began)
+        traces.finished(_SPANS[stage], now - self._last)
+        self._last = now
 
 
 class _Gauges:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-import traceback
 import uuid
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import Any
 
 import structlog
@@ -19,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve import problems
+from serve.observe.logs import frames
 from serve.observe.metrics import Metrics
 from serve.security.table import template
 
@@ -87,7 +86,12 @@ class Observed:
             return
         except Exception as error:
             # no message: it may hold what the user sent
-            _log.error("internal error", kind=type(error).__name__, at=_where(error), route=template(scope["path"]))
+            _log.error(
+                "internal error",
+                kind=type(error).__name__,
+                at=frames(error.__traceback__),
+                route=template(scope["path"]),
+            )
             if course.first is None:
                 await problems.internal(error)(scope, receive, send)
             else:
@@ -104,9 +108,3 @@ class Observed:
         fields |= {"seconds": round(seconds, 4), "first_byte": round(first, 4)}
         quiet = route in _QUIET and course.status < 400
         (_log.debug if quiet else _log.info)("answered", **fields)
-
-
-def _where(error: BaseException) -> list[str]:
-    """The innermost frames as `file:line function`, without a text of code or error."""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    return [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

@@ -141,9 +141,9 @@ class Pool:
         self._waited(time.monotonic() - arrived)
         self.running += 1
         ended = False
+        limit = (self._settings.max_job_seconds if task.long else self._settings.max_seconds) + _OVERTIME
         try:
             await worker.send({"task": asdict(task)})
-            limit = (self._settings.max_job_seconds if task.long else self._settings.max_seconds) + _OVERTIME
             async with asyncio.timeout(limit):
                 while not (ended := "told" not in (frame := await worker.receive())):
                     name, data = cast("list[str]", frame["told"])
@@ -244,7 +244,7 @@ class Pool:
     def _clean(self, work: object) -> None:
         task = asyncio.ensure_future(cast("asyncio.Future[None]", work))
         self._cleaning.add(cast("asyncio.Task[None]", task))
-        task.add_done_callback(cast("Callable[[object], None]", self._cleaning.discard))
+        task.add_done_callback(self._cleaning.discard)
 
 
 def _environment(folder: Path) -> dict[str, str]:

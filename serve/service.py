@@ -108,7 +108,7 @@ class Service:
             waiting=pool.waiting if pool else 0,
             running=pool.running if pool else 0,
             workers=pool.alive if pool else 0,
-            jobs=self.store.jobs.counts(),
+            jobs={str(state): number for state, number in self.store.jobs.counts().items()},
             model_up=host.alive if host else None,
         )
 

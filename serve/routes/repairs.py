@@ -1,4 +1,4 @@
-"""POST /v1/repairs and /v1/localizations: work while the client waits. Nothing of a request is kept unless asked for."""
+"""POST /v1/repairs and /v1/localizations: work while the client waits. Nothing of a request is kept unasked."""
 
 from __future__ import annotations
 

@@ -58,6 +58,7 @@ class Batcher:
         self._joined = 0
         self._computing = 0
         self._lanes = lanes
+        self._threads = torch.get_num_threads()
         self._closed = False
         self.batches = 0
         self.passes = 0
@@ -100,6 +101,7 @@ class Batcher:
             self._changed.notify_all()
 
     def _run(self) -> None:
+        torch.set_num_threads(self._threads)  # OpenMP has a number for each thread, at first that of the cores
         while batch := self._next():
             try:
                 with torch.inference_mode():

@@ -5,22 +5,27 @@ Torch comes with the first model, not with this module.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from repair.candidates import Completion
 from repair.errors import ModelError
 from repair.model import Decoding, LineBelief, Model, Usage
 from repair.views import Hunk, View
 from serve.modelnames import Choice, ModelInfo, choose, list_models
-from serve.settings import Settings
+from serve.settings import DEFAULT_MODEL, Settings
+
+if TYPE_CHECKING:
+    from repair.models.batching import BatchedModel
 
 _KEPT = 4  # models; each adapter makes one
+_LANES = 8
 _WARM = View("warm.py", "python", 1, ("def total(values):", "    return sum(values) - 1"), error="AssertionError")
 _WARM_CHANGE = (Hunk(2, 2, "    return sum(values)"),)
 
@@ -31,8 +36,10 @@ Stamp = tuple[tuple[str, int, int], ...]
 class Shelf(Generic[M]):
     """Loaded models by choice, at most `kept`; the one not used for the longest goes first. Threads may share it."""
 
-    def __init__(self, load: Callable[[Choice], M], *, kept: int = _KEPT) -> None:
-        self._load = load
+    def __init__(
+        self, load: Callable[[Choice], M], *, drop: Callable[[M], None] | None = None, kept: int = _KEPT
+    ) -> None:
+        self._load, self._drop = load, drop
         self._kept = kept
         self._held: OrderedDict[Choice, tuple[Stamp, M]] = OrderedDict()
         self._holding = Lock()
@@ -50,12 +57,20 @@ class Shelf(Generic[M]):
                     self._held.move_to_end(choice)
                     return held[1]
             loaded = self._load(choice)
-            with self._holding:
-                self._held[choice] = (stamp, loaded)
-                self._held.move_to_end(choice)
-                while len(self._held) > self._kept:
-                    self._held.popitem(last=False)
+            for old in self._put(choice, stamp, loaded):
+                if self._drop is not None:
+                    self._drop(old)
             return loaded
+
+    def _put(self, choice: Choice, stamp: Stamp, loaded: M) -> list[M]:
+        """Hold one; those that are not held any more."""
+        with self._holding:
+            replaced = self._held.pop(choice, None)
+            self._held[choice] = (stamp, loaded)
+            gone = [replaced[1]] if replaced else []
+            while len(self._held) > self._kept:
+                gone.append(self._held.popitem(last=False)[1][1])
+            return gone
 
 
 def _stamp(directory: Path | None) -> Stamp:
@@ -70,11 +85,35 @@ def _stamp(directory: Path | None) -> Stamp:
 
 
 def load_choice(choice: Choice) -> Model | None:
-    """Load what was chosen, by `load_model`. Raises ModelError."""
+    """Load what was chosen, by `load_model`. Raises ModelError; what a request named is named so, not by its path."""
     from repair.models.select import load_model
 
     directory = choice.directory
-    return load_model(choice.spec, adapter=None if directory is None else str(directory))
+    try:
+        return load_model(choice.spec, adapter=None if directory is None else str(directory))
+    except ModelError as error:
+        if choice.model == DEFAULT_MODEL and choice.adapter is None:
+            raise  # of interest to who starts the service
+        message = str(error)
+        for path, name in ((directory, choice.adapter), (choice.spec, choice.model)):
+            if path is not None and name is not None:
+                message = message.replace(str(path), name)
+        raise ModelError(message) from error
+
+
+def load_batched(choice: Choice, settings: Settings) -> BatchedModel:
+    """Load what was chosen for many requests at a time. Raises ModelError."""
+    import torch
+
+    from repair.models.batching import BatchedModel
+    from repair.models.local import LocalModel
+
+    model = load_choice(choice)
+    if not isinstance(model, LocalModel):
+        raise ModelError("the model process was asked for what it does not hold: start both from the same service")
+    # a small network computes with one thread; a lane for each core, so that all of them are of use
+    lanes = min(_LANES, len(os.sched_getaffinity(0))) if torch.get_num_threads() == 1 else 1
+    return BatchedModel(model, tokens=settings.batch_tokens, wait_ms=settings.batch_wait_ms, lanes=lanes)
 
 
 def answer_once(model: Model) -> None:

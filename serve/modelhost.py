@@ -20,17 +20,19 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener, answer_challenge, deliver_challenge
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from repair.errors import InputError, ModelError
-from repair.model import Usage
+from repair.model import Decoding
 from serve.hosted import Answer, Question, Wire, receive, send
-from serve.loaded import Shelf, answer_once, load_choice
+from serve.loaded import Shelf, answer_once, load_batched
 from serve.modelnames import choose
 from serve.settings import Settings
 
+if TYPE_CHECKING:
+    from repair.models.batching import BatchedModel
+
 _START_SECONDS = 300.0  # a checkpoint of many gigabytes is read in that time
-_TOGETHER = 32  # calls that compute at a time; more would only take turns
 _MAX_SOCKET = 90  # characters of its path; Linux takes 107
 
 
@@ -146,25 +148,22 @@ class Answering:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._shelf = Shelf(load_choice)
+        self._shelf: Shelf[BatchedModel] = Shelf(lambda choice: load_batched(choice, settings), drop=_close)
         self._most = settings.workers + settings.waiting
-        self._room = threading.Semaphore(_TOGETHER)
-        self._one = threading.Lock()
         self._changed = threading.Condition()
         self._calls = 0
         self._stopping = False
 
     def answer(self, question: Question) -> Answer:
         """The answer, or the error as an answer."""
-        with self._room:
-            try:
-                return self._answer(question)
-            except InputError as error:
-                return Answer(error=str(error), at_fault=error.field)
-            except ModelError as error:
-                return Answer(error=str(error))
-            except Exception as error:  # noqa: BLE001 - one caller's trouble must not end the process
-                return Answer(error=f"the model failed ({type(error).__name__}: {error}): try a smaller request")
+        try:
+            return self._answer(question)
+        except InputError as error:
+            return Answer(error=str(error), at_fault=error.field)
+        except ModelError as error:
+            return Answer(error=str(error))
+        except Exception as error:  # noqa: BLE001 - one caller's trouble must not end the process
+            return Answer(error=f"the model failed ({type(error).__name__}: {error}): try a smaller request")
 
     def enter(self) -> str:
         """Count a call in; why it is refused, "" when it is not."""
@@ -192,32 +191,29 @@ class Answering:
         """Load the default model and let it answer. Raises ModelError."""
         choice = choose(self._settings, None, None)
         if not choice.is_none and not choice.is_server:
-            model = self._shelf.get(choice)
-            if model:
-                with self._one:
-                    answer_once(model)
+            answer_once(self._shelf.get(choice))
 
     def _answer(self, question: Question) -> Answer:
         if question.method == "ready":
             self.warm()
             return Answer()
-        choice = choose(self._settings, question.model, question.adapter)
-        if choice.is_none or choice.is_server or question.view is None:
+        choice, view, decoding = (
+            choose(self._settings, question.model, question.adapter),
+            question.view,
+            question.decoding,
+        )
+        if choice.is_none or choice.is_server or view is None:
             raise ModelError("the model process was asked for what it does not hold: start both from the same service")
         model = self._shelf.get(choice)
-        assert model is not None
-        with self._one:
-            before = model.usage
-            if question.method == "locate":
-                value: object = model.locate(question.view)
-            elif question.method == "score":
-                value = model.score(question.view, question.changes)
-            else:
-                assert question.decoding is not None
-                value = list(model.propose(question.view, question.decoding))
-            after = model.usage
-        used = Usage(after.prompt_tokens - before.prompt_tokens, after.completion_tokens - before.completion_tokens)
-        return Answer(value, used)
+        if question.method == "locate":
+            return Answer(*model.ask(view, lambda answers: answers.locate(view)))
+        if question.method == "score":
+            return Answer(*model.ask(view, lambda answers: answers.score(view, question.changes)))
+        return Answer(*model.ask(view, lambda answers: list(answers.propose(view, decoding or Decoding()))))
+
+
+def _close(model: BatchedModel) -> None:
+    model.close()
 
 
 def _serve(wire: Wire, secret: bytes, answering: Answering) -> None:

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from repair.candidates import Completion
-from repair.errors import ModelError
 from repair.model import Decoding, LineBelief, Usage
 from repair.models.compact import CompactFormat
 from repair.models.decoding import Engine, Network, PackingNetwork, Segment, State
@@ -59,6 +58,7 @@ class Batcher:
         self._joined = 0
         self._computing = 0
         self._lanes = lanes
+        self._threads = torch.get_num_threads()
         self._closed = False
         self.batches = 0
         self.passes = 0
@@ -81,23 +81,27 @@ class Batcher:
         """The logits of a segment. Raises what the network raised for this segment."""
         wanted = _Pass(segment, time.monotonic())
         with self._changed:
-            if self._closed:
-                raise ModelError("the model was unloaded while it was used: ask again")
-            self._waiting.append(wanted)
-            self._changed.notify_all()
-        wanted.ended.wait()
+            alone = self._closed
+            if not alone:
+                self._waiting.append(wanted)
+                self._changed.notify_all()
+        if alone:
+            _compute(self._network, [wanted])
+        else:
+            wanted.ended.wait()
         if wanted.error is not None:
             raise wanted.error
         assert wanted.logits is not None
         return wanted.logits
 
     def close(self) -> None:
-        """End the lanes when what waits is computed."""
+        """End the lanes when what waits is computed; later passes are computed by their own threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def _run(self) -> None:
+        torch.set_num_threads(self._threads)  # OpenMP has a number for each thread, at first that of the cores
         while batch := self._next():
             try:
                 with torch.inference_mode():
@@ -278,5 +282,5 @@ class BatchedModel:
         return seat
 
     def close(self) -> None:
-        """End its threads once what runs is computed."""
+        """End its threads; requests that run or still come are answered without company."""
         self.batcher.close()

@@ -39,7 +39,7 @@ def create(  # noqa: PLR0913 - the options of the command
     as_json: bool = False,
 ) -> int:
     """Make a key and print it, alone, on stdout: it cannot be shown again. Raises InputError naming the option."""
-    asked = {"name": name, "days": days, "rate_per_minute": rate, "concurrent": concurrent}
+    asked: dict[str, object] = {"name": name, "days": days, "rate_per_minute": rate, "concurrent": concurrent}
     if scopes:
         asked["scopes"] = list(scopes)
     try:

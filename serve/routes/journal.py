@@ -1,4 +1,4 @@
-"""/v1/journal: what was kept of repairs, for an admin to look at and delete. It is filled elsewhere, where switched on."""
+"""/v1/journal: what was kept of repairs, for an admin to look at and delete. It is filled elsewhere."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ PROGRAMS = (
         'File "NAME.py", line 5, in NAME_mean\nAssertionError: assert 1.5 == 2',
     ),
     (
-        "def NAME_last(items, default=None):\n    if not items:\n        return default\n    return items[len(items)]\n",
+        "def NAME_last(items, default=None):\n    if not items:\n        return default\n"
+        "    return items[len(items)]\n",
         'Traceback (most recent call last):\n  File "NAME.py", line 4, in NAME_last\n    return items[len(items)]\n'
         "IndexError: list index out of range",
     ),

@@ -11,13 +11,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.gzip import GZipMiddleware
 
-from serve import problems
-from serve.gate import Gate
-from serve.limits import is_loopback
 from serve.parts import Parts
 from serve.routes.jobs import jobs_router
 from serve.routes.others import health_router, work_router
 from serve.routes.repairs import repairs_router
+from serve.routes.session import session_router
+from serve.security.callers import Authority
+from serve.security.install import install
 from serve.wire_jobs import Problem
 
 _GZIP_FROM = 1024  # bytes; smaller answers gain nothing
@@ -29,13 +29,17 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(
         title="Emend", version="1", summary="Repairs code from an error message.", docs_url=None, redoc_url=None
     )
-    app.state.parts = parts
-    problems.install(app)
-    for router in (repairs_router(parts), jobs_router(parts), work_router(parts), health_router(parts, None)):
+    authority = Authority(parts.store.keys, parts.store.sessions, settings)
+    for router in (
+        repairs_router(parts),
+        jobs_router(parts),
+        work_router(parts),
+        health_router(parts),
+        session_router(authority),
+    ):
         app.include_router(router)
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_FROM)
-    hosts = ("127.0.0.1", "localhost", "[::1]", settings.host) if is_loopback(settings.host) else None
-    app.add_middleware(Gate, max_body_bytes=settings.max_body_bytes, body_seconds=settings.body_seconds, hosts=hosts)
+    install(app, settings, authority, parts.metrics)
     app.openapi = lambda: _described(app)
     return app
 
@@ -46,7 +50,9 @@ def _described(app: FastAPI) -> dict[str, Any]:
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(_problem_schemas())
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "emend_<id>_<secret>"}}
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "emend_<id>_<secret>"}
+        }
         schema["security"] = [{"key": []}]
         app.openapi_schema = schema
     return app.openapi_schema

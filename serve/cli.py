@@ -184,7 +184,8 @@ def doctor(model: ModelSpec = None, as_json: Json = False) -> None:
 
 
 Config = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings as TOML; else ./emend.toml where there is one.")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings as TOML; else ./emend.toml where there is one."),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Repairs at a time (2).")]
 Database = Annotated[

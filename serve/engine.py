@@ -9,21 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from repair.defects import Budget, RepairRequest
-from repair.errors import EmendError, SandboxError
+from repair.errors import SandboxError
 from repair.oracle import Oracle
 from repair.pipeline import Options
 from repair.search import SearchOptions
 from serve.modelnames import Models
 from serve.oracles import Judging, events_of, locate, sent_oracle
+from serve.problems import DeadlineError
 from serve.settings import Settings
 from serve.telling import Telling, Told
 from serve.wire import RepairIn
 
 _LEAST_SECONDS = 0.1  # with less left nothing can be found any more
-
-
-class DeadlineError(EmendError):
-    """The request's deadline passed before its repair could begin."""
 
 
 @dataclass(frozen=True, slots=True)

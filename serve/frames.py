@@ -29,7 +29,7 @@ async def receive(stream: asyncio.StreamReader) -> Frame:
 
 
 def read(descriptor: int) -> Frame | None:
-    """The next message of a pipe, None at its end; unbuffered, so that a thread may wait in it until the process ends."""
+    """The next message of a pipe, None at its end; unbuffered, so that a thread may wait in it to the end."""
     head = _exactly(descriptor, _LENGTH.size)
     content = _exactly(descriptor, _LENGTH.unpack(head)[0]) if head else None
     return _unpacked(content) if content is not None else None

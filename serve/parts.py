@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from serve.modelnames import Models
+from serve.observe.metrics import Metrics
 from serve.pool import Runner
 from serve.settings import Settings
 from serve.store import Store
@@ -32,5 +33,6 @@ class Parts:
     store: Store
     models: Models
     queue: Queue
+    metrics: Metrics
     draining: asyncio.Event  # set once the service is to end
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])

@@ -36,7 +36,7 @@ _ENV_KEPT = frozenset(
 )
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure
+class Refused(Exception):
     """The task cannot be done; `problem` is the problem+json that says why."""
 
     def __init__(self, problem: Mapping[str, object]) -> None:
@@ -69,21 +69,29 @@ class _Worker:
 
     async def send(self, frame: Frame) -> None:
         stdin = self.process.stdin
-        assert stdin is not None  # noqa: S101 - it was started with a pipe
+        assert stdin is not None
         stdin.write(frames.packed(frame))
         await stdin.drain()
 
     async def receive(self) -> Frame:
         stdout = self.process.stdout
-        assert stdout is not None  # noqa: S101
+        assert stdout is not None
         return await frames.receive(stdout)
 
 
 class Pool:
     """Repair processes. Use it in one event loop: `start`, `run`..., `close`."""
 
-    def __init__(self, settings: Settings, host: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        host: Mapping[str, str] | None = None,
+        *,
+        waited: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """`host`: address and secret of the model process; `waited` is told the seconds that each task queued."""
         self._settings = settings
+        self._waited = waited
         self._first: Frame = {"settings": settings.model_dump_json(), "host": dict(host) if host else None}
         self._workers: set[_Worker] = set()
         self._idle: list[_Worker] = []
@@ -128,12 +136,14 @@ class Pool:
 
     async def run(self, task: Task, *, urgent: bool = True) -> AsyncGenerator[Told]:
         """What happens, as it happens; closing it cancels the task. Raises BusyError, Refused, WorkerLost."""
+        arrived = time.monotonic()
         worker = await self._taken(urgent=urgent, expires=task.expires)
+        self._waited(time.monotonic() - arrived)
         self.running += 1
         ended = False
+        limit = (self._settings.max_job_seconds if task.long else self._settings.max_seconds) + _OVERTIME
         try:
             await worker.send({"task": asdict(task)})
-            limit = (self._settings.max_job_seconds if task.long else self._settings.max_seconds) + _OVERTIME
             async with asyncio.timeout(limit):
                 while not (ended := "told" not in (frame := await worker.receive())):
                     name, data = cast("list[str]", frame["told"])
@@ -234,7 +244,7 @@ class Pool:
     def _clean(self, work: object) -> None:
         task = asyncio.ensure_future(cast("asyncio.Future[None]", work))
         self._cleaning.add(cast("asyncio.Task[None]", task))
-        task.add_done_callback(cast("Callable[[object], None]", self._cleaning.discard))
+        task.add_done_callback(self._cleaning.discard)
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -16,6 +16,8 @@ from serve.hosted import HostedModels
 from serve.jobs import Dispatcher
 from serve.modelhost import ModelHost, start_host
 from serve.modelnames import Models
+from serve.observe.metrics import Metrics, Snapshot
+from serve.observe.runner import Counted
 from serve.parts import Parts
 from serve.pool import Pool
 from serve.settings import Settings, database_url
@@ -39,6 +41,7 @@ class Service:
         self._dispatcher: Dispatcher | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.draining = asyncio.Event()
+        self.metrics = Metrics()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[Parts]:
@@ -52,14 +55,17 @@ class Service:
     async def _started(self) -> Parts:
         settings = self.settings
         self._host = await asyncio.to_thread(start_host, settings)
-        self._pool = Pool(settings, {"address": self._host.address, "secret": self._host.secret.hex()})
+        place = {"address": self._host.address, "secret": self._host.secret.hex()}
+        self._pool = Pool(settings, place, waited=self.metrics.stages.labels("queue").observe)
         await self._pool.start()
-        self._dispatcher = Dispatcher(self.store, self._pool, settings)
+        runner = Counted(self._pool, self.metrics)
+        self.metrics.gauges(self._snapshot)
+        self._dispatcher = Dispatcher(self.store, runner, settings)
         await self._dispatcher.start()
         self._tasks = [asyncio.create_task(self._watch(self._host)), asyncio.create_task(self._tidy())]
         models = HostedModels(settings, self._host.address, self._host.secret)
         return Parts(
-            settings, self._pool, self.store, models, self._dispatcher, self.draining, self._checks(models)
+            settings, runner, self.store, models, self._dispatcher, self.metrics, self.draining, self._checks(models)
         )
 
     async def _ended(self) -> None:
@@ -95,6 +101,16 @@ class Service:
         self.store.jobs.prune(self.settings.job_days)
         self.store.replies.prune(24.0)
         self.store.journal.prune(self.settings.journal_days)
+
+    def _snapshot(self) -> Snapshot:
+        pool, host = self._pool, self._host
+        return Snapshot(
+            waiting=pool.waiting if pool else 0,
+            running=pool.running if pool else 0,
+            workers=pool.alive if pool else 0,
+            jobs={str(state): number for state, number in self.store.jobs.counts().items()},
+            model_up=host.alive if host else None,
+        )
 
     def _checks(self, models: Models) -> dict[str, Callable[[], Awaitable[str]]]:
         async def service() -> str:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from types import FrameType
@@ -115,8 +115,6 @@ def _models(settings: Settings, first: Frame) -> Models:
 
 
 if __name__ == "__main__":
-    try:
+    with suppress(SystemExit):
         main()
-    except SystemExit:
-        pass
     os._exit(0)  # a thread still waits for stdin; all that had to be removed is

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -13,11 +13,14 @@ from pydantic import BaseModel
 
 from repair.errors import EmendError
 from serve import problems
-from serve.pool import Refused, Runner, WorkerLost
 from serve.engine import Task
+from serve.pool import Refused, Runner, WorkerLost
 from serve.telling import Told
 
 EVENT_STREAM = "text/event-stream"
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}, "description": "Events as they come"}
+}
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back
 _POLL_SECONDS = 0.2  # how often we look whether the client is still there
 _ALIVE_SECONDS = 15.0  # a comment keeps proxies from closing a stream in which nothing happens
@@ -93,12 +96,15 @@ async def while_there(request: Request, events: AsyncGenerator[Told]) -> Told | 
             await asyncio.gather(work, return_exceptions=True)
 
 
-async def kept_alive(lines: AsyncIterator[str]) -> AsyncGenerator[str]:
-    """A stream with a comment whenever nothing was said for a while."""
+async def kept_alive(lines: AsyncGenerator[str], *, until: asyncio.Event | None = None) -> AsyncGenerator[str]:
+    """A stream with a comment whenever nothing was said for a while; it may be ended from outside by `until`."""
     ahead = asyncio.ensure_future(anext(lines, None))
+    end = asyncio.ensure_future((until or asyncio.Event()).wait())
     try:
         while True:
-            done, _ = await asyncio.wait({ahead}, timeout=_ALIVE_SECONDS)
+            done, _ = await asyncio.wait({ahead, end}, timeout=_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if end in done:
+                return
             if not done:
                 yield ": still here\n\n"
                 continue
@@ -109,4 +115,6 @@ async def kept_alive(lines: AsyncIterator[str]) -> AsyncGenerator[str]:
             ahead = asyncio.ensure_future(anext(lines, None))
     finally:
         ahead.cancel()
-        await asyncio.gather(ahead, return_exceptions=True)
+        end.cancel()
+        await asyncio.gather(ahead, end, return_exceptions=True)
+        await lines.aclose()

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Annotated
+from contextlib import aclosing
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
-from starlette.exceptions import HTTPException
 
+from repair.errors import InputError
 from serve.jobs import follow, job_out
 from serve.parts import Parts
-from serve.routes.answers import EVENT_STREAM, STREAM_HEADERS, as_json, documented, kept_alive, sse
+from serve.problems import NotFoundError
+from serve.routes.answers import EVENT_STREAM, EVENTS, STREAM_HEADERS, as_json, documented, kept_alive, sse
 from serve.routes.repairs import IdempotencyKey, task_of
 from serve.security.callers import Caller, caller_of
 from serve.store.jobrows import Job, NewJob
 from serve.wire import EXAMPLES
-from serve.wire_jobs import ENDED, JobIn, JobOut, JobsOut, JobState
+from serve.wire_jobs import JobIn, JobOut, JobsOut, JobState
 
 _ERRORS = documented(400, 401, 403, 413, 415, 422, 429, 503)
 _ONE = documented(401, 403, 404, 422, 429, 503)
-_EXAMPLES = {name: {**example, "value": {"request": example["value"]}} for name, example in EXAMPLES.items()}
+_EXAMPLES: dict[str, Any] = {
+    name: {**example, "value": {"request": example["value"]}} for name, example in EXAMPLES.items()
+}
 
 
 def _owner(caller: Caller) -> str | None:
@@ -32,14 +36,13 @@ def _owner(caller: Caller) -> str | None:
 def jobs_router(parts: Parts) -> APIRouter:
     """The routes of jobs."""
     router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-    jobs = parts.store.jobs
+    asked = _Asked(parts)
+    _writing(router, asked)
+    _reading(router, asked)
+    return router
 
-    async def _found(request: Request, job_id: str) -> Job:
-        job = await asyncio.to_thread(jobs.get, job_id, _owner(caller_of(request)))
-        if job is None:
-            raise HTTPException(404, f"there is no job {job_id[:40]} (any more)")
-        return job
 
+def _writing(router: APIRouter, asked: _Asked) -> None:
     @router.post("", status_code=202, response_model=JobOut, responses=_ERRORS)
     async def submit(
         request: Request,
@@ -47,15 +50,17 @@ def jobs_router(parts: Parts) -> APIRouter:
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Accept a job. It is done though client, server or database are lost meanwhile."""
-        task = await asyncio.to_thread(task_of, body.kind, body.request)
-        new = NewJob(
-            kind=body.kind, body=task.body, key_id=caller_of(request).key_id, label=body.label,
-            priority=body.priority, idempotency_key=idempotency_key,
-        )  # fmt: skip
-        job, _ = await asyncio.to_thread(jobs.submit, new)
-        parts.queue.notify()
+        job = await asked.submit(caller_of(request), body, idempotency_key)
         return as_json(job_out(job), 202, {"Location": f"/v1/jobs/{job.id}"})
 
+    @router.delete("/{job_id}", status_code=204, responses={**_ONE, 202: {"model": JobOut}})
+    async def ended(request: Request, job_id: str) -> Response:
+        """Cancel a job that runs (202), remove one that waits or has ended (204)."""
+        job = await asked.end(caller_of(request), job_id)
+        return Response(status_code=204) if job is None else as_json(job_out(job), 202)
+
+
+def _reading(router: APIRouter, asked: _Asked) -> None:
     @router.get("", response_model=JobsOut, responses=_ONE)
     async def listed(
         request: Request,
@@ -64,41 +69,68 @@ def jobs_router(parts: Parts) -> APIRouter:
         before: Annotated[str | None, Query(max_length=100)] = None,
     ) -> Response:
         """Jobs, newest first, without their results."""
-        found, following = await asyncio.to_thread(jobs.list, _owner(caller_of(request)), state, limit, before)
+        owner = _owner(caller_of(request))
+        found, following = await asyncio.to_thread(asked.jobs.list, owner, state, limit, before)
         short = [job_out(job).model_copy(update={"result": None, "error": None}) for job in found]
         return as_json(JobsOut(jobs=short, next=following))
 
     @router.get("/{job_id}", response_model=JobOut, responses=_ONE)
     async def one(request: Request, job_id: str) -> Response:
         """A job, with its result once it has one."""
-        return as_json(job_out(await _found(request, job_id)))
+        return as_json(job_out(await asked.found(caller_of(request), job_id)))
 
-    @router.delete("/{job_id}", status_code=204, responses={**_ONE, 202: {"model": JobOut}})
-    async def ended(request: Request, job_id: str) -> Response:
-        """Cancel a job that runs (202), remove one that waits or has ended (204)."""
-        job = await _found(request, job_id)
-        if job.state == "running":
-            await asyncio.to_thread(jobs.cancel, job.id)
-            parts.queue.notify()
-            return as_json(job_out(await _found(request, job_id)), 202)
-        if job.state not in ENDED:
-            await asyncio.to_thread(jobs.cancel, job.id)
-        await asyncio.to_thread(jobs.remove, job.id)
-        return Response(status_code=204)
-
-    @router.get("/{job_id}/events", responses={200: {"content": {EVENT_STREAM: {}}}, **_ONE})
+    @router.get("/{job_id}/events", response_class=Response, responses={**EVENTS, **_ONE})
     async def events(
-        request: Request,
-        job_id: str,
-        last_event_id: Annotated[int, Header(ge=0, le=2**53)] = 0,
+        request: Request, job_id: str, last_event_id: Annotated[int, Header(ge=0, le=2**53)] = 0
     ) -> Response:
         """What has happened and happens to a job, as `text/event-stream`; goes on after `Last-Event-ID`."""
-        job = await _found(request, job_id)
+        job = await asked.found(caller_of(request), job_id)
+        lines = kept_alive(asked.lines(job.id, last_event_id), until=asked.draining)
+        return StreamingResponse(lines, media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
-        async def lines() -> AsyncGenerator[str]:
-            async for event in follow(parts.store, job.id, last_event_id):
+
+class _Asked:
+    """What the routes ask of the store, in threads."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.jobs = parts.store.jobs
+        self.draining = parts.draining
+        self._parts = parts
+
+    async def found(self, caller: Caller, job_id: str) -> Job:
+        """A job of the caller. Raises NotFoundError, also for that of another."""
+        job = await asyncio.to_thread(self.jobs.get, job_id, _owner(caller))
+        if job is None:
+            raise NotFoundError("there is no such job (any more)")
+        return job
+
+    async def submit(self, caller: Caller, body: JobIn, key: str | None) -> Job:
+        """The job that was accepted, now or before with the same key. Raises InputError naming the field."""
+        if body.request.budget.deadline is not None:
+            raise InputError("a job has no deadline; give it budget.seconds", field="request.budget.deadline")
+        try:
+            task = await asyncio.to_thread(task_of, body.kind, body.request)
+        except InputError as error:
+            raise InputError(str(error), field=f"request.{error.field}" if error.field else "request") from error
+        new = NewJob(
+            kind=body.kind, body=task.body, key_id=caller.key_id, label=body.label, priority=body.priority,
+            idempotency_key=key,
+        )  # fmt: skip
+        job, _ = await asyncio.to_thread(self.jobs.submit, new)
+        self._parts.queue.notify()
+        return job
+
+    async def end(self, caller: Caller, job_id: str) -> Job | None:
+        """Cancel a job, or remove it; the job while it still runs."""
+        job = await self.found(caller, job_id)
+        if await asyncio.to_thread(self.jobs.cancel, job.id) == "running":
+            self._parts.queue.notify()
+            return await self.found(caller, job_id)
+        await asyncio.to_thread(self.jobs.remove, job.id)
+        return None
+
+    async def lines(self, job_id: str, after: int) -> AsyncGenerator[str]:
+        """The events of a job as a stream."""
+        async with aclosing(follow(self._parts.store, job_id, after)) as events:
+            async for event in events:
                 yield sse(event.name, event.data, number=event.seq)
-
-        return StreamingResponse(kept_alive(lines()), media_type=EVENT_STREAM, headers=STREAM_HEADERS)
-
-    return router

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from serve.observe.metrics import Metrics
 from serve.parts import Parts
 from serve.routes.answers import as_json, documented
 from serve.security.callers import caller_of
@@ -53,7 +52,7 @@ def work_router(parts: Parts) -> APIRouter:
     return router
 
 
-def health_router(parts: Parts, metrics: Metrics) -> APIRouter:
+def health_router(parts: Parts) -> APIRouter:
     """What machines ask: alive, ready, how much."""
     router = APIRouter(tags=["operation"])
 
@@ -76,7 +75,7 @@ def health_router(parts: Parts, metrics: Metrics) -> APIRouter:
     @router.get("/metrics", response_class=Response, responses=documented(401, 403, 429))
     async def numbers() -> Response:
         """Prometheus' text format. Needs the scope `metrics`, or `metrics_token` as bearer."""
-        content, media_type = await asyncio.to_thread(metrics.render)
+        content, media_type = await asyncio.to_thread(parts.metrics.render)
         return Response(content, media_type=media_type)
 
     return router

@@ -1,4 +1,4 @@
-"""POST /v1/repairs and /v1/localizations: work while the client waits. Nothing of a request is kept unless asked for."""
+"""POST /v1/repairs and /v1/localizations: work while the client waits. Nothing of a request is kept unasked."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ from serve.routes.answers import (
 )
 from serve.routes.replies import Replies
 from serve.security.callers import caller_of
+from serve.security.redaction import redact
 from serve.telling import Told
 from serve.wire import EXAMPLES, LocalizationOut, RepairIn, RepairOut
 
+Kind = Literal["repair", "localization"]
 _JSON = "application/json"
 _Body = Annotated[RepairIn, Body(openapi_examples=EXAMPLES)]
 _ERRORS = documented(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
@@ -69,7 +71,7 @@ class Answer:
         return Response(self.body, status_code=self.status, media_type=self.media_type)
 
 
-def task_of(kind: Literal["repair", "localization"], body: RepairIn) -> Task:
+def task_of(kind: Kind, body: RepairIn) -> Task:
     """The task that a body means. Raises InputError with the field at fault, before anybody waits for a place."""
     body.to_sources()
     body.test_files()
@@ -81,47 +83,48 @@ def task_of(kind: Literal["repair", "localization"], body: RepairIn) -> Task:
 def repairs_router(parts: Parts) -> APIRouter:
     """The two routes."""
     router = APIRouter(tags=["repairs"])
-    replies = Replies(parts.store)
+    asked = _Asked(parts)
 
     @router.post("/v1/repairs", response_model=RepairOut, responses={**_STREAM, **_ERRORS})
     async def repairs(request: Request, body: _Body, idempotency_key: IdempotencyKey = None) -> Response:
         """Fault spans and judged patches, as JSON or, when Accept asks for it, as `text/event-stream`."""
-        return await _answered(request, "repair", body, idempotency_key)
+        return await asked.answer(request, "repair", body, idempotency_key)
 
     @router.post("/v1/localizations", response_model=LocalizationOut, responses=_ERRORS)
     async def localizations(request: Request, body: _Body, idempotency_key: IdempotencyKey = None) -> Response:
         """Ranked spans that may hold the fault."""
-        return await _answered(request, "localization", body, idempotency_key)
+        return await asked.answer(request, "localization", body, idempotency_key)
 
-    async def _answered(
-        request: Request, kind: Literal["repair", "localization"], body: RepairIn, key: str | None
-    ) -> Response:
+    return router
+
+
+class _Asked:
+    """Answers direct requests."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._replies = Replies(parts.store)
+
+    async def answer(self, request: Request, kind: Kind, body: RepairIn, key: str | None) -> Response:
+        """The whole answer, or a stream of what is found. Raises InputError and what the store raises."""
         caller = caller_of(request)
         task = await asyncio.to_thread(task_of, kind, body)
         digest = hashlib.sha256(f"{kind}\n{body.model_dump_json()}".encode()).hexdigest()
-        async with replies.one(caller.key_id, key, digest) as reply:
+        async with self._replies.one(caller.key_id, key, digest) as reply:
             if reply.earlier is not None:
                 return Answer(*reply.earlier).response()
-            events = performed(parts.runner, task)
+            events = performed(self._parts.runner, task)
             if kind == "repair" and wants_events(request):
-                return await _streamed(task, body, events, caller.key_id)
+                return await self._stream(task, body, events, caller.key_id)
             answer = await _whole(request, events)
             if answer is None:
                 return Response(status_code=499)  # the client has left; nobody reads this
-            await _kept(task, body, answer, caller.key_id)
+            await self._keep(task, body, answer, caller.key_id)
             if answer.status < 500:  # what failed on our side may be asked for again
                 await reply.keep(answer.status, answer.media_type, answer.body)
             return answer.response()
 
-    async def _whole(request: Request, events: AsyncGenerator[Told]) -> Answer | None:
-        try:
-            last = await while_there(request, events)
-        except (EmendError, Refused) as error:
-            problem = problem_of(error)
-            return Answer(problem["status"], problems.MEDIA_TYPE, json.dumps(problem))
-        return None if last is None else Answer(200, _JSON, last.data)
-
-    async def _streamed(task: Task, body: RepairIn, events: AsyncGenerator[Told], key_id: str) -> Response:
+    async def _stream(self, task: Task, body: RepairIn, events: AsyncGenerator[Told], key_id: str) -> Response:
         try:
             first = await anext(events)  # so that a refusal has its own status
         except (EmendError, Refused) as error:
@@ -133,19 +136,25 @@ def repairs_router(parts: Parts) -> APIRouter:
                 try:
                     async for told in events:
                         if told.name == "result":
-                            await _kept(task, body, Answer(200, _JSON, told.data), key_id)
+                            await self._keep(task, body, Answer(200, _JSON, told.data), key_id)
                         yield sse(told.name, told.data)
                 except (EmendError, Refused) as error:
                     yield sse("error", json.dumps(problem_of(error)))
 
         return StreamingResponse(kept_alive(lines()), media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
-    async def _kept(task: Task, body: RepairIn, answer: Answer, key_id: str) -> None:
+    async def _keep(self, task: Task, body: RepairIn, answer: Answer, key_id: str) -> None:
         """Into the journal, where the operator switched it on."""
-        if parts.settings.journal and answer.status == 200:
-            from serve.security.redaction import redact
-
+        if self._parts.settings.journal and answer.status == 200:
             request_text, answer_text = redact(body.model_dump_json(exclude_defaults=True)), redact(answer.body)
-            await asyncio.to_thread(parts.store.journal.add, task.id, key_id, request_text, answer_text)
+            await asyncio.to_thread(self._parts.store.journal.add, task.id, key_id, request_text, answer_text)
 
-    return router
+
+async def _whole(request: Request, events: AsyncGenerator[Told]) -> Answer | None:
+    """The answer at the end of the events, None when the client has left."""
+    try:
+        last = await while_there(request, events)
+    except (EmendError, Refused) as error:
+        problem = problem_of(error)
+        return Answer(problem["status"], problems.MEDIA_TYPE, json.dumps(problem))
+    return None if last is None else Answer(200, _JSON, last.data)

@@ -11,15 +11,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from repair.errors import EmendError, InputError
+from repair.errors import InputError
+from serve.problems import InFlightError
 from serve.store import Store
 from serve.store.replies import InFlight, Mismatch, Replay
 
 _LEASE_SECONDS = 4000.0  # longer than any request may take; after it the key is free again (the server was killed)
-
-
-class InFlightError(EmendError):
-    """A request with the same idempotency key is being worked on."""
 
 
 @dataclass(slots=True)

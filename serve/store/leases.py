@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Executable, RowMapping, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Executable, RowMapping, and_, exists, or_, select, update
 
 from serve.store.database import Database
 from serve.store.jobrows import WHOLE, Job, NewEvent, append, end, job_of, requeue, state_data
@@ -44,7 +44,18 @@ class Leases:
             lease = {"owner": owner, "lease": now + int(lease_seconds * SECOND), "attempts": attempts, "started": now}
             return _take(connection, row, lease)
 
-        return self._database.write(work)
+        # a look first: it takes no lock that another writer waits for
+        return self._database.write(work) if self._database.read(self._any_claimable) else None
+
+    def _any_claimable(self, connection: Connection) -> bool:
+        query = select(exists().where(_claimable(self._database.now(connection))))
+        return bool(connection.execute(query).scalar_one())
+
+    def cancelled(self, owner: str) -> frozenset[str]:
+        """The ids of the jobs of an owner that are to be cancelled."""
+        mine = and_(jobs.c.state == "running", jobs.c.cancelling, jobs.c.owner == owner)
+        found = self._database.read(lambda c: c.execute(select(jobs.c.id).where(mine)).scalars().all())
+        return frozenset(found)
 
     def heartbeat(self, job_id: str, owner: str, attempt: int, lease_seconds: float) -> Literal["go", "cancel", "lost"]:
         """Hold a job for longer: go on, stop as it is cancelled, or stop as another has it."""
@@ -138,6 +149,13 @@ class Leases:
         return self._database.write(work)
 
 
+def _claimable(now: int) -> ColumnElement[bool]:
+    """What waits, or whose owner is gone."""
+    waits = and_(jobs.c.state == "queued", jobs.c.available <= now)
+    lost = and_(jobs.c.state == "running", jobs.c.lease < now)
+    return and_(jobs.c.state.in_(("queued", "running")), or_(waits, lost))
+
+
 def _mine(job_id: str, owner: str, attempt: int) -> ColumnElement[bool]:
     return and_(jobs.c.id == job_id, jobs.c.owner == owner, jobs.c.attempt == attempt)
 
@@ -152,10 +170,8 @@ def _used_up(row: RowMapping) -> bool:
 
 
 def _next(now: int) -> Executable:
-    """The job to take: one that waits or whose owner is gone."""
-    waits = and_(jobs.c.state == "queued", jobs.c.available <= now)
-    lost = and_(jobs.c.state == "running", jobs.c.lease < now)
-    query = select(*_HELD).where(jobs.c.state.in_(("queued", "running")), or_(waits, lost))
+    """The job to take."""
+    query = select(*_HELD).where(_claimable(now))
     order = query.order_by(jobs.c.priority.desc(), jobs.c.created, jobs.c.id)
     return order.limit(1).with_for_update(skip_locked=True)
 

@@ -16,6 +16,7 @@ import uvicorn
 
 from serve.app import create_app
 from serve.loaded import LocalModels
+from serve.observe.metrics import Metrics
 from serve.parts import Parts
 from serve.settings import Settings
 from serve.store import Store
@@ -36,7 +37,7 @@ def parts_of(runner, store, *, checks=None, queue=None, **settings):
     """What routes work with, around a runner and a store."""
     chosen = Settings(**{"auth": "off", "model": "none", **settings})
     models = LocalModels(chosen)
-    return Parts(chosen, runner, store, models, queue or NoQueue(), asyncio.Event(), checks or {})
+    return Parts(chosen, runner, store, models, queue or NoQueue(), Metrics(), asyncio.Event(), checks or {})
 
 
 @contextmanager

@@ -27,7 +27,9 @@ def task(number=0, **fields):
 
 
 def slow(seconds=30, number=0):
-    return task(number, budget={"candidates": 1}, test={"files": [{"path": "test_mean.py", "text": SLOW.format(seconds)}]})
+    return task(
+        number, budget={"candidates": 1}, test={"files": [{"path": "test_mean.py", "text": SLOW.format(seconds)}]}
+    )
 
 
 def running(check, **settings):

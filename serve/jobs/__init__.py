@@ -1,0 +1,8 @@
+"""Durable jobs: taken from the store, done on a runner, told event by event, ended exactly once."""
+
+from serve.jobs.dispatcher import Dispatcher, Limits, Pace
+from serve.jobs.following import follow
+from serve.jobs.runner import Refused, Runner, Task, WorkerLost
+from serve.jobs.shown import job_out
+
+__all__ = ["Dispatcher", "Limits", "Pace", "Refused", "Runner", "Task", "WorkerLost", "follow", "job_out"]

@@ -162,7 +162,8 @@ def _sendable(value: Any) -> Any:  # noqa: ANN401 - JSON values
 
 
 def _field(location: Sequence[int | str]) -> str:
-    return ".".join(str(part)[:100] for part in location if part != "body") or "body"
+    """The field of a body, query, path or header, as the client wrote it."""
+    return ".".join(str(part)[:100] for part in location[1:]) or str(location[0] if location else "body")
 
 
 def install(app: FastAPI) -> None:

@@ -56,6 +56,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+        logger.setLevel(logging.NOTSET)  # uvicorn.Config sets levels of its own
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # `Observed` writes that line, without raw paths
 
 

@@ -33,7 +33,7 @@ from serve.routes.answers import (
 )
 from serve.routes.replies import Replies
 from serve.security.callers import caller_of
-from serve.security.redaction import redact
+from serve.security.redaction import redact_json
 from serve.telling import Told
 from serve.wire import EXAMPLES, LocalizationOut, RepairIn, RepairOut
 
@@ -146,8 +146,12 @@ class _Asked:
     async def _keep(self, task: Task, body: RepairIn, answer: Answer, key_id: str) -> None:
         """Into the journal, where the operator switched it on."""
         if self._parts.settings.journal and answer.status == 200:
-            request_text, answer_text = redact(body.model_dump_json(exclude_defaults=True)), redact(answer.body)
-            await asyncio.to_thread(self._parts.store.journal.add, task.id, key_id, request_text, answer_text)
+            request_text = body.model_dump_json(exclude_defaults=True)
+            await asyncio.to_thread(self._add, task.id, key_id, request_text, answer.body)
+
+    def _add(self, repair_id: str, key_id: str, request_text: str, answer_text: str) -> None:
+        """Blocks: redacting a large body takes a while."""
+        self._parts.store.journal.add(repair_id, key_id, redact_json(request_text), redact_json(answer_text))
 
 
 async def _whole(request: Request, events: AsyncGenerator[Told]) -> Answer | None:

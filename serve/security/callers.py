@@ -12,7 +12,7 @@ import hmac
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -35,7 +35,7 @@ _CSRF = b"emend csrf 1"
 
 
 class KeyRow(Protocol):
-    """A key as the store has it, without its secret. Times are microseconds since 1970 in UTC."""
+    """A key as the store has it, without its secret. Times are microseconds since 1970; `rate` is requests a minute."""
 
     @property
     def id(self) -> str: ...  # noqa: D102
@@ -48,11 +48,11 @@ class KeyRow(Protocol):
     @property
     def expires(self) -> int | None: ...  # noqa: D102
     @property
-    def revoked(self) -> bool: ...  # noqa: D102
+    def revoked(self) -> int | None: ...  # noqa: D102
     @property
     def last_used(self) -> int | None: ...  # noqa: D102
     @property
-    def rate_per_minute(self) -> int | None: ...  # noqa: D102
+    def rate(self) -> int | None: ...  # noqa: D102
     @property
     def concurrent(self) -> int | None: ...  # noqa: D102
 
@@ -61,7 +61,12 @@ class KeyStore(Protocol):
     """What we need of the keys in the store (`serve.store`, `serve.security.memory`). All methods block."""
 
     def create(
-        self, name: str, scopes: tuple[str, ...], expires: int | None, rate: int | None, concurrent: int | None
+        self,
+        name: str,
+        scopes: Sequence[str],
+        expires: int | None = None,
+        rate: int | None = None,
+        concurrent: int | None = None,
     ) -> tuple[KeyRow, str]:
         """A new key and its token, which is never told again."""
         ...
@@ -70,15 +75,15 @@ class KeyStore(Protocol):
         """The key of a token, None for a wrong one; a revoked or expired one may be given or not."""
         ...
 
-    def list(self) -> tuple[KeyRow, ...] | list[KeyRow]:
+    def list(self) -> tuple[KeyRow, ...]:
         """All keys, oldest first."""
         ...
 
-    def revoke(self, id: str) -> bool:  # noqa: A002 - the store's name
-        """Whether there was such a key."""
+    def revoke(self, key_id: str) -> bool:
+        """Whether there was such a key that was not revoked."""
         ...
 
-    def touch(self, id: str) -> None:  # noqa: A002
+    def touch(self, key_id: str) -> None:
         """It was used now."""
         ...
 
@@ -234,7 +239,7 @@ class Authority:
                 raise LimitError("too many wrong keys came from this address", retry_after=wait)
             entry = await self._asked(digest, token, find, entry)
         row = entry.row
-        if row is None or row.revoked or self._expired(row):
+        if row is None or row.revoked is not None or self._expired(row):
             if wait := self.attempts.failed(address):
                 raise LimitError("too many wrong keys came from this address", retry_after=wait)
             raise UnauthorizedError
@@ -260,7 +265,7 @@ class Authority:
     def _caller(self, row: KeyRow) -> Caller:
         settings = self.settings
         scopes = cast("tuple[Scope, ...]", tuple(row.scopes))
-        rate = row.rate_per_minute or settings.rate_per_minute
+        rate = row.rate or settings.rate_per_minute
         return Caller(row.id, row.name, scopes, rate, row.concurrent or settings.concurrent_per_key)
 
     def _touch(self, key_id: str, clock: float) -> None:

@@ -132,7 +132,7 @@ def _check_csrf(given: str, expected: str) -> None:
 
 
 def _not_allowed(found: Place) -> Response:
-    methods = sorted({*found.needs, *(("HEAD",) if "GET" in found.needs else ())})
+    methods = sorted(found.needs)
     body = problems.problem(405, f"this path takes {', '.join(methods)}", kind="method")
     return problems.response(body, {"Allow": ", ".join(methods)})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -19,9 +19,9 @@ class MemoryKey:
     scopes: tuple[str, ...]
     created: int
     expires: int | None = None
-    revoked: bool = False
+    revoked: int | None = None
     last_used: int | None = None
-    rate_per_minute: int | None = None
+    rate: int | None = None
     concurrent: int | None = None
 
 
@@ -39,13 +39,18 @@ class MemoryKeys:
         self._lock = Lock()
 
     def create(
-        self, name: str, scopes: tuple[str, ...], expires: int | None, rate: int | None, concurrent: int | None
+        self,
+        name: str,
+        scopes: Sequence[str],
+        expires: int | None = None,
+        rate: int | None = None,
+        concurrent: int | None = None,
     ) -> tuple[MemoryKey, str]:
         """A new key and its token."""
         identity = secrets.token_hex(8)
         token = f"emend_{identity}_{secrets.token_urlsafe(32)}"
         created = int(self._now() * 1e6)
-        row = MemoryKey(identity, name, tuple(scopes), created, expires, rate_per_minute=rate, concurrent=concurrent)
+        row = MemoryKey(identity, name, tuple(scopes), created, expires, rate=rate, concurrent=concurrent)
         with self._lock:
             self._rows[identity] = row
             self._ids[_hash(token)] = identity
@@ -56,34 +61,34 @@ class MemoryKeys:
         with self._lock:
             return self._rows.get(self._ids.get(_hash(token), ""))
 
-    def get(self, id: str) -> MemoryKey | None:  # noqa: A002 - the store's name
+    def get(self, key_id: str) -> MemoryKey | None:
         """The key of an id."""
         with self._lock:
-            return self._rows.get(id)
+            return self._rows.get(key_id)
 
     def list(self) -> tuple[MemoryKey, ...]:
         """All keys, oldest first."""
         with self._lock:
             return tuple(self._rows.values())
 
-    def revoke(self, id: str) -> bool:  # noqa: A002
-        """Whether there was such a key."""
+    def revoke(self, key_id: str) -> bool:
+        """Whether there was such a key that was not revoked."""
         with self._lock:
-            if id not in self._rows:
+            row = self._rows.get(key_id)
+            if row is None or row.revoked is not None:
                 return False
-            self._rows[id] = replace(self._rows[id], revoked=True)
+            self._rows[key_id] = replace(row, revoked=int(self._now() * 1e6))
             return True
 
-    def touch(self, id: str) -> None:  # noqa: A002
+    def touch(self, key_id: str) -> None:
         """It was used now."""
         with self._lock:
-            if id in self._rows:
-                self._rows[id] = replace(self._rows[id], last_used=int(self._now() * 1e6))
+            if key_id in self._rows:
+                self._rows[key_id] = replace(self._rows[key_id], last_used=int(self._now() * 1e6))
 
     def any(self) -> bool:
-        """Whether there is a key that works."""
-        now = self._now() * 1e6
-        return any(not row.revoked and (row.expires is None or row.expires > now) for row in self.list())
+        """Whether a key was ever made."""
+        return bool(self.list())
 
 
 class MemorySessions:

@@ -14,10 +14,13 @@ from typing import Any
 REDACTED = "[redacted]"
 
 _WORDS = r"(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|client[_-]?secret)"
+# Its lines stay as empty ones, so that spans and diffs of the journal still fit
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", re.DOTALL
+)
 _OWN = tuple(
     (re.compile(pattern, flags), replacement)
     for pattern, replacement, flags in (
-        (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*-----|\Z)", REDACTED, re.DOTALL),
         (r"\bemend_[A-Za-z0-9]+_[A-Za-z0-9_\-]{8,}", REDACTED, 0),
         (r"\b(bearer|basic)\s+[A-Za-z0-9._~+/\-]{8,}=*", rf"\1 {REDACTED}", re.IGNORECASE),
         (r"\b([a-z][a-z0-9+.\-]{1,30}://[^\s/:@'\"]{0,200}):[^\s/@'\"]{1,200}@", rf"\1:{REDACTED}@", re.IGNORECASE),
@@ -53,6 +56,7 @@ def _services() -> tuple[re.Pattern[str], ...]:
 
 def redact(text: str) -> str:
     """`text` without what looks like a credential. For JSON use `redact_json`, which keeps it JSON."""
+    text = _PRIVATE_KEY.sub(lambda found: REDACTED + "\n" * found[0].count("\n"), text)
     for pattern, replacement in _OWN:
         text = pattern.sub(replacement, text)
     for pattern in _services():

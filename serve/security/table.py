@@ -30,7 +30,7 @@ ROUTES: Mapping[tuple[str, str], Need] = {
     ("GET", "/docs"): "repair",
     ("GET", "/"): "repair",
     ("GET", "/jobs"): "jobs",
-    ("GET", "/jobs/{id}"): "jobs",
+    ("GET", "/jobs/{job_id}"): "jobs",
     ("GET", "/keys"): "admin",
     ("POST", "/v1/repairs"): "repair",
     ("POST", "/v1/localizations"): "repair",
@@ -38,17 +38,17 @@ ROUTES: Mapping[tuple[str, str], Need] = {
     ("GET", "/v1/models"): "repair",
     ("POST", "/v1/jobs"): "jobs",
     ("GET", "/v1/jobs"): "jobs",
-    ("GET", "/v1/jobs/{id}"): "jobs",
-    ("DELETE", "/v1/jobs/{id}"): "jobs",
-    ("GET", "/v1/jobs/{id}/events"): "jobs",
+    ("GET", "/v1/jobs/{job_id}"): "jobs",
+    ("DELETE", "/v1/jobs/{job_id}"): "jobs",
+    ("GET", "/v1/jobs/{job_id}/events"): "jobs",
     ("GET", "/v1/keys"): "admin",
     ("POST", "/v1/keys"): "admin",
-    ("DELETE", "/v1/keys/{id}"): "admin",
+    ("DELETE", "/v1/keys/{key_id}"): "admin",
     ("GET", "/v1/journal"): "admin",
-    ("GET", "/v1/journal/{id}"): "admin",
-    ("DELETE", "/v1/journal/{id}"): "admin",
+    ("GET", "/v1/journal/{entry_id}"): "admin",
+    ("DELETE", "/v1/journal/{entry_id}"): "admin",
 }
-PAGES = frozenset({"/", "/jobs", "/jobs/{id}", "/keys"})  # a browser without a session is sent to /login
+PAGES = frozenset({"/", "/jobs", "/jobs/{job_id}", "/keys"})  # a browser without a session is sent to /login
 OTHER = "other"  # the label of what is not in the table
 
 

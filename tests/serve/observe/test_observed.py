@@ -47,7 +47,7 @@ def test_routes_are_told_by_their_template():
     ask(app, "BREW", "/v1/models")
     found = values(app.metrics)
     assert found["emend_http_requests_total", "GET", "/v1/models", "200"] == 1
-    assert found["emend_http_requests_total", "GET", "/v1/jobs/{id}", "404"] == 1
+    assert found["emend_http_requests_total", "GET", "/v1/jobs/{job_id}", "404"] == 1
     assert found["emend_http_requests_total", "GET", "other", "404"] == 1
     assert found["emend_http_requests_total", "other", "/v1/models", "405"] == 1
     assert found["emend_http_seconds_count", "/v1/models"] == 2
@@ -66,8 +66,8 @@ def test_a_stream_counts_when_it_begins_and_when_it_ends():
 
     asyncio.run(course())
     found = values(app.metrics)
-    assert found["emend_http_seconds_sum", "/v1/jobs/{id}/events"] > 0.04
-    assert found["emend_http_first_byte_seconds_sum", "/v1/jobs/{id}/events"] < 0.04
+    assert found["emend_http_seconds_sum", "/v1/jobs/{job_id}/events"] > 0.04
+    assert found["emend_http_first_byte_seconds_sum", "/v1/jobs/{job_id}/events"] < 0.04
 
 
 def test_a_line_of_the_log(lines):

@@ -60,6 +60,7 @@ def test_json_stays_json():
     assert AWS not in found["files"][0]["text"]
     assert "MIIE" not in found["files"][0]["text"]
     assert found["files"][0]["text"].startswith("x = 1\n")
+    assert found["files"][0]["text"].count("\n") == value["files"][0]["text"].count("\n")
 
 
 @pytest.mark.parametrize(

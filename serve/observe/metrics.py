@@ -106,6 +106,11 @@ class Metrics:
         """Follow one repair that has arrived now."""
         return Course(self, clock)
 
+    def waited(self, seconds: float) -> None:
+        """A worker has taken a repair that arrived so many seconds ago; for runners that know it (`serve.pool`)."""
+        self.stages.labels("queue").observe(seconds)
+        traces.finished("queue", seconds)
+
     def answered(self, route: str, method: str, status: int, *, seconds: float, first_byte: float) -> None:
         """Count an HTTP answer; `route` is a template."""
         self.requests.labels(route, method, str(status)).inc()

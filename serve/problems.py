@@ -16,8 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from repair.errors import EmendError, InputError, ModelError, NothingToRepair, OracleError, SandboxError
-from serve.security.scrubbing import scrub
+from repair.errors import BoundaryError, EmendError, InputError, ModelError, NothingToRepair, OracleError, SandboxError
+from serve.security.scrubbing import scrub, scrub_all
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID: ContextVar[str] = ContextVar("emend_request_id", default="")  # of the request that is answered
@@ -115,7 +115,8 @@ def problem(status: int, detail: str, *, kind: str = "", errors: Sequence[dict[s
 def of_error(error: EmendError) -> dict[str, Any]:
     """The problem that an error of ours is; paths of this machine are left out of its sentence."""
     status, kind = _kind(error)
-    detail = scrub(str(error))
+    about_us = isinstance(error, BoundaryError) and not isinstance(error, OracleError)  # which quotes users' tests
+    detail = scrub_all(str(error)) if about_us else scrub(str(error))
     field = error.field if isinstance(error, InputError) else ""
     body = problem(status, detail, kind=kind, errors=[{"field": field, "message": detail}] if field else [])
     retry_after = getattr(error, "retry_after", None)

@@ -22,6 +22,7 @@ from serve.engine import Engine, Task
 from serve.frames import Frame
 from serve.modelnames import Models
 from serve.problems import of_error, problem
+from serve.security.scrubbing import scrub_told
 from serve.settings import Settings
 
 _STDIN = 0
@@ -63,7 +64,8 @@ def work(engine: Engine, task: Task, stop: Event, tell: Callable[[Frame], None])
             for told in events:
                 if stop.is_set():
                     break
-                tell({"told": [told.name, told.data]})
+                shown = scrub_told(told)
+                tell({"told": [shown.name, shown.data]})
     except EmendError as error:
         tell({"problem": of_error(error)})
     except Exception as error:  # noqa: BLE001 - the client learns the kind only, the log has the rest

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from serve.telling import Told
 
 _HIDDEN = "…"
+# Any absolute path of two names or more; what stands before must not make it a part of a URL or of another path
+_ANY = re.compile(r"(?:sqlite:/{3}|(?<![\w:/.…\-]))(?:/[^\s'\"`:;,|<>()\[\]{}/]+){2,}/?")
 _TOO_SHORT = frozenset({"", "/", "/usr", "/bin", "/lib", "/etc", "/proc", "/dev"})  # every machine has them
 
 
@@ -30,6 +32,8 @@ def machine_roots() -> tuple[str, ...]:
         os.path.expanduser("~"),  # noqa: PTH111 - no home is no error here
         os.getcwd(),  # noqa: PTH109 - a text, not a Path
         tempfile.gettempdir(),
+        "/tmp",  # also where TMPDIR names another place, as in repair processes
+        "/var/tmp",
         sys.prefix,
         sys.base_prefix,
         *(path for name, path in sysconfig.get_paths().items() if name in ("purelib", "platlib", "stdlib")),
@@ -54,6 +58,11 @@ def scrub(text: str, roots: Sequence[str] | None = None) -> str:
     if not known or "/" not in text:
         return text
     return _pattern(known).sub(lambda found: _shown(found[0], known), text)
+
+
+def scrub_all(text: str) -> str:
+    """`text` with every absolute path as `…/name`: for sentences that are about this machine, not about users' code."""
+    return _ANY.sub(lambda found: f"{_HIDDEN}/{found[0].rstrip('/').rsplit('/', 1)[-1]}", scrub(text))
 
 
 def _shown(path: str, roots: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from serve.security.scrubbing import machine_roots, scrub, scrub_answer, scrub_told
+from serve.security.scrubbing import machine_roots, scrub, scrub_all, scrub_answer, scrub_told
 from serve.telling import Told
 
 ROOTS = ("/home/ann", "/tmp", "/opt/py/lib/python3.11/site-packages", "/srv/emend work")
@@ -28,6 +28,21 @@ ROOTS = ("/home/ann", "/tmp", "/opt/py/lib/python3.11/site-packages", "/srv/emen
 )
 def test_paths_below_roots(text, shown):
     assert scrub(text, ROOTS) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/srv/models/big/config.json is missing", "…/config.json is missing"),
+        ("the store sqlite:////var/lib/emend/emend.db is locked", "the store …/emend.db is locked"),
+        ("no socket at '/run/emend/host.sock'", "no socket at '…/host.sock'"),
+        ("http://127.0.0.1:8000/v1/models answered 500", "http://127.0.0.1:8000/v1/models answered 500"),
+        ("1/2 of a/b/c", "1/2 of a/b/c"),
+    ],
+)
+def test_all_paths_of_sentences_about_us(text, shown):
+    assert scrub_all(text) == shown
+    assert scrub_all(shown) == shown
 
 
 def test_scrubbing_twice_changes_nothing_more():

@@ -11,8 +11,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.gzip import GZipMiddleware
 
+from serve.observe import traces
 from serve.parts import Parts
 from serve.routes.jobs import jobs_router
+from serve.routes.journal import journal_router
+from serve.routes.keys import keys_router
 from serve.routes.others import health_router, work_router
 from serve.routes.repairs import repairs_router
 from serve.routes.session import session_router
@@ -36,10 +39,13 @@ def create_app(parts: Parts) -> FastAPI:
         work_router(parts),
         health_router(parts),
         session_router(authority),
+        keys_router(authority),
+        journal_router(parts.store),
     ):
         app.include_router(router)
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_FROM)
     install(app, settings, authority, parts.metrics)
+    app.state.tracing = traces.install(app, settings)
     app.openapi = lambda: _described(app)
     return app
 

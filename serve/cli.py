@@ -31,6 +31,10 @@ training = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(training, name="train")
+access = typer.Typer(help="Keys of the service.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(access, name="keys")
+journal = typer.Typer(help="Repairs that the service kept.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(journal, name="journal")
 
 
 class Minimum(StrEnum):
@@ -252,6 +256,99 @@ def worker(
 
     settings = read_settings(config, model=model, adapter=adapter, workers=workers, database=database)
     raise typer.Exit(command.work(settings))
+
+
+@access.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="repair, jobs, metrics or admin; may be repeated.")
+    ] = None,
+    days: Annotated[float | None, typer.Option("--days", min=0.01, help="Days until it expires; else never.")] = None,
+    rate: Annotated[int | None, typer.Option("--rate", min=1, help="Requests a minute.")] = None,
+    concurrent: Annotated[int | None, typer.Option("--concurrent", min=1, help="Requests at a time.")] = None,
+    config: Config = None,
+    database: Database = None,
+    as_json: SummaryJson = False,
+) -> None:
+    """Make a key and print it, once."""
+    from serve.commands import keys as command
+    from serve.settings import read_settings
+
+    settings = read_settings(config, database=database)
+    raise typer.Exit(command.create(settings, name, scope or (), days, rate, concurrent, as_json=as_json))
+
+
+@access.command("list")
+def keys_list(config: Config = None, database: Database = None, as_json: SummaryJson = False) -> None:
+    """List the keys, without their secrets."""
+    from serve.commands import keys as command
+    from serve.settings import read_settings
+
+    raise typer.Exit(command.list_keys(read_settings(config, database=database), as_json=as_json))
+
+
+@access.command("revoke")
+def keys_revoke(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="As `emend keys list` shows it.")],
+    config: Config = None,
+    database: Database = None,
+) -> None:
+    """Make a key worthless, within five seconds also in a service that runs."""
+    from serve.commands import keys as command
+    from serve.settings import read_settings
+
+    raise typer.Exit(command.revoke(read_settings(config, database=database), identity))
+
+
+Entry = Annotated[str, typer.Argument(metavar="ID", help="As `emend journal list` shows it.")]
+
+
+@journal.command("list")
+def journal_list(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Entries to show.")] = 50,
+    config: Config = None,
+    database: Database = None,
+    as_json: SummaryJson = False,
+) -> None:
+    """List repairs that were kept, newest first."""
+    from serve.commands import journal as command
+    from serve.settings import read_settings
+
+    raise typer.Exit(command.list_entries(read_settings(config, database=database), limit, as_json=as_json))
+
+
+@journal.command("show")
+def journal_show(entry: Entry, config: Config = None, database: Database = None) -> None:
+    """Print one as JSON."""
+    from serve.commands import journal as command
+    from serve.settings import read_settings
+
+    raise typer.Exit(command.show(read_settings(config, database=database), entry))
+
+
+@journal.command("delete")
+def journal_delete(entry: Entry, config: Config = None, database: Database = None) -> None:
+    """Forget one."""
+    from serve.commands import journal as command
+    from serve.settings import read_settings
+
+    raise typer.Exit(command.delete(read_settings(config, database=database), entry))
+
+
+@journal.command("export")
+def journal_export(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; else standard output.")
+    ] = None,
+    config: Config = None,
+    database: Database = None,
+) -> None:
+    """Write accepted and rejected patches as a source of kind `feedback` for `emend data build`."""
+    from serve.commands import journal as command
+    from serve.settings import read_settings
+
+    raise typer.Exit(command.export(read_settings(config, database=database), output))
 
 
 Suites = Annotated[

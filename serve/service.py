@@ -56,7 +56,7 @@ class Service:
         settings = self.settings
         self._host = await asyncio.to_thread(start_host, settings)
         place = {"address": self._host.address, "secret": self._host.secret.hex()}
-        self._pool = Pool(settings, place, waited=self.metrics.stages.labels("queue").observe)
+        self._pool = Pool(settings, place, waited=self.metrics.waited)
         await self._pool.start()
         runner = Counted(self._pool, self.metrics)
         self.metrics.gauges(self._snapshot)

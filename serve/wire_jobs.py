@@ -44,7 +44,7 @@ class JobIn(_Strict):
 
     kind: JobKind = "repair"
     request: RepairIn
-    label: Annotated[str, Field(max_length=200)] = ""
+    label: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] = ""
     priority: Annotated[int, Field(ge=-10, le=10)] = 0
     """Jobs of a higher priority are taken first."""
 
@@ -86,7 +86,7 @@ class FeedbackIn(_Strict):
     id: _Id
     patch: Annotated[int, Field(ge=0, lt=10_000)]
     accepted: bool
-    comment: Annotated[str, Field(max_length=2000)] = ""
+    comment: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")] = ""
 
 
 class ModelOut(_Strict):

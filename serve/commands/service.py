@@ -38,8 +38,9 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     service = Service(settings)
     remarks.print("loading the model ...")
     async with service.running() as parts:
+        app = create_app(parts)
         config = uvicorn.Config(
-            create_app(parts),
+            app,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
@@ -57,6 +58,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         remarks.print(f"Emend listens on {settings.base_url} (model {settings.model or 'embedded'})", soft_wrap=True)
         with suppress(KeyboardInterrupt):  # uvicorn raises the signal again once all is closed
             await Server(config).serve(sockets=[listening])
+        app.state.tracing.close()
 
 
 async def _greet(service: Service, settings: Settings) -> None:

@@ -9,7 +9,7 @@ import io
 import pickle
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection
 from threading import Lock
@@ -171,7 +171,8 @@ class HostedModel:
 
     def propose(self, view: View, decoding: Decoding) -> Iterator[Completion]:
         """As `Model.propose`; all are computed before the first comes."""
-        yield from cast("list[Completion]", self._ask("propose", view, decoding=decoding))
+        plain = replace(decoding, lines=dict(decoding.lines))  # any Mapping may be given, the protocol knows dicts
+        yield from cast("list[Completion]", self._ask("propose", view, decoding=plain))
 
     def _ask(
         self,

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener, answer_challenge, deliver_challenge
 from pathlib import Path
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from repair.models.batching import BatchedModel
 
 _START_SECONDS = 300.0  # a checkpoint of many gigabytes is read in that time
+_PAUSE = 0.05  # seconds
 _MAX_SOCKET = 90  # characters of its path; Linux takes 107
 
 
@@ -152,12 +155,12 @@ class Answering:
         self._most = settings.workers + settings.waiting
         self._changed = threading.Condition()
         self._calls = 0
-        self._stopping = False
+        self.stopping = False
 
-    def answer(self, question: Question) -> Answer:
-        """The answer, or the error as an answer."""
+    def answer(self, question: Question, gone: Callable[[], bool]) -> Answer:
+        """The answer, or the error as an answer; given up when `gone` says that nobody waits for it."""
         try:
-            return self._answer(question)
+            return self._answer(question, gone)
         except InputError as error:
             return Answer(error=str(error), at_fault=error.field)
         except ModelError as error:
@@ -168,7 +171,7 @@ class Answering:
     def enter(self) -> str:
         """Count a call in; why it is refused, "" when it is not."""
         with self._changed:
-            if self._stopping:
+            if self.stopping:
                 return "the model process is being stopped: try again in a moment"
             if self._calls >= self._most:
                 return f"the model is busy with {self._calls} calls: try again later, or raise `waiting`"
@@ -184,7 +187,7 @@ class Answering:
     def drain(self) -> None:
         """Refuse new calls and wait for those that run."""
         with self._changed:
-            self._stopping = True
+            self.stopping = True
             self._changed.wait_for(lambda: self._calls == 0)
 
     def warm(self) -> None:
@@ -193,7 +196,7 @@ class Answering:
         if not choice.is_none and not choice.is_server:
             answer_once(self._shelf.get(choice))
 
-    def _answer(self, question: Question) -> Answer:
+    def _answer(self, question: Question, gone: Callable[[], bool]) -> Answer:
         if question.method == "ready":
             self.warm()
             return Answer()
@@ -206,10 +209,10 @@ class Answering:
             raise ModelError("the model process was asked for what it does not hold: start both from the same service")
         model = self._shelf.get(choice)
         if question.method == "locate":
-            return Answer(*model.ask(view, lambda answers: answers.locate(view)))
+            return Answer(*model.ask(view, lambda answers: answers.locate(view), gone=gone))
         if question.method == "score":
-            return Answer(*model.ask(view, lambda answers: answers.score(view, question.changes)))
-        return Answer(*model.ask(view, lambda answers: list(answers.propose(view, decoding or Decoding()))))
+            return Answer(*model.ask(view, lambda answers: answers.score(view, question.changes), gone=gone))
+        return Answer(*model.ask(view, lambda answers: list(answers.propose(view, decoding or Decoding())), gone=gone))
 
 
 def _close(model: BatchedModel) -> None:
@@ -230,7 +233,7 @@ def _serve(wire: Wire, secret: bytes, answering: Answering) -> None:
                 send(wire, Answer(error=refused))
                 continue
             try:
-                send(wire, answering.answer(question))
+                send(wire, answering.answer(question, wire.poll))  # nothing comes before the answer but the end
             finally:
                 answering.leave()
     except (EOFError, OSError, AuthenticationError, UnpicklingError):
@@ -243,8 +246,11 @@ def _accept(listener: Listener, secret: bytes, answering: Answering) -> None:
     while True:
         try:
             wire = listener.accept()
-        except OSError:  # closed: the process is being stopped
-            return
+        except OSError:
+            if answering.stopping:
+                return
+            time.sleep(_PAUSE)  # too many open files, or a caller that left at once
+            continue
         threading.Thread(target=_serve, args=(wire, secret, answering), daemon=True).start()
 
 
@@ -279,6 +285,7 @@ def main() -> int:
     threading.Thread(target=_accept, args=(listener, secret, answering), daemon=True).start()
     _say("")
     stopping.wait()
+    answering.stopping = True
     listener.close()
     answering.drain()
     return 0

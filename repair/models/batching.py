@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 
 from repair.candidates import Completion
+from repair.errors import ModelError
 from repair.model import Decoding, LineBelief, Usage
 from repair.models.compact import CompactFormat
 from repair.models.decoding import Engine, Network, PackingNetwork, Segment, State
 from repair.models.local import Format, LocalModel
 from repair.views import Hunk, View
 
-_KEPT = 4  # prompts that each seat remembers
+_KEPT = 8  # prompts that each seat remembers
 
 T = TypeVar("T")
 
@@ -181,11 +182,19 @@ def _alone(network: Network, segment: Segment) -> Tensor:
     return network.extend(segment.ids, segment.positions, segment.mask, segment.state)
 
 
+def _stays() -> bool:
+    return False
+
+
 class BatchedNetwork:
-    """A Network whose passes go through a Batcher. Each thread has its own, over the same weights."""
+    """A Network whose passes go through a Batcher. Each thread has its own, over the same weights.
+
+    `gone` says whether the caller has left: what it asked is given up before the next pass.
+    """
 
     def __init__(self, network: Network, batcher: Batcher) -> None:
         self._network, self._batcher = network, batcher
+        self.gone: Callable[[], bool] = _stays
         self.limit, self.vocabulary, self.parameters = network.limit, network.vocabulary, network.parameters
         self.device, self.dtype = network.device, network.dtype
 
@@ -195,11 +204,16 @@ class BatchedNetwork:
 
     def read(self, ids: Tensor, state: State) -> Tensor:
         """As `Network.read`."""
-        return self._batcher.compute(Segment(ids, state))
+        return self._compute(Segment(ids, state))
 
     def extend(self, ids: Tensor, positions: Tensor, mask: Tensor, state: State) -> Tensor:
         """As `Network.extend`."""
-        return self._batcher.compute(Segment(ids, state, positions, mask))
+        return self._compute(Segment(ids, state, positions, mask))
+
+    def _compute(self, segment: Segment) -> Tensor:
+        if self.gone():
+            raise ModelError("given up: who asked has left")
+        return self._batcher.compute(segment)
 
 
 @dataclass(slots=True, eq=False)
@@ -208,6 +222,7 @@ class _Seat:
 
     engine: Engine
     answers: Format
+    network: BatchedNetwork | None = None
     seen: list[View] = field(default_factory=list[View])  # whose prompts the engine still holds
 
 
@@ -229,8 +244,9 @@ class BatchedModel:
         self._free: list[_Seat] = []
         if isinstance(answers, CompactFormat):
             for _ in range(seats):
-                engine = Engine(BatchedNetwork(network, self.batcher), kept=_KEPT)
-                self._free.append(_Seat(engine, answers.over(engine)))
+                own = BatchedNetwork(network, self.batcher)
+                engine = Engine(own, kept=_KEPT)
+                self._free.append(_Seat(engine, answers.over(engine), own))
         else:
             self._free.append(_Seat(model.engine, answers))
 
@@ -256,16 +272,24 @@ class BatchedModel:
         """As `Model.propose`; all are computed before the first comes."""
         yield from self.ask(view, lambda answers: list(answers.propose(view, decoding)))[0]
 
-    def ask(self, view: View, question: Callable[[Format], T]) -> tuple[T, Usage]:
-        """What `question` finds out about a view, and the tokens that it took."""
+    def ask(self, view: View, question: Callable[[Format], T], *, gone: Callable[[], bool] = _stays) -> tuple[T, Usage]:
+        """What `question` finds out about a view, and the tokens that it took.
+
+        `gone` is asked before each pass; ModelError is raised when it says that the caller has left.
+        """
         seat = self._seated(view)
         engine = seat.engine
         read, written = engine.read_tokens, engine.written_tokens
         try:
+            if seat.network is not None:
+                seat.network.gone = gone
             with self.batcher.joined():
                 answer = question(seat.answers)
             return answer, Usage(engine.read_tokens - read, engine.written_tokens - written)
         finally:
+            engine.tidy()
+            if seat.network is not None:
+                seat.network.gone = _stays
             with self._changed:
                 self._read += engine.read_tokens - read
                 self._written += engine.written_tokens - written
@@ -273,10 +297,10 @@ class BatchedModel:
                 self._changed.notify()
 
     def _seated(self, view: View) -> _Seat:
-        """A free seat: the one that knows the view, else the one that was left the longest ago."""
+        """A free seat: the one that knows the view, else the one left last, so that few seats hold memory."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._free))
-            at = next((i for i, seat in enumerate(self._free) if view in seat.seen), 0)
+            at = next((i for i, seat in enumerate(self._free) if view in seat.seen), -1)
             seat = self._free.pop(at)
         seat.seen = [view, *(v for v in seat.seen if v != view)][:_KEPT]
         return seat

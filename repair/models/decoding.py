@@ -48,6 +48,12 @@ class Buffer:
         self.length = end
         return self._keys[:, :, :end], self._values[:, :, :end]
 
+    def shrink(self) -> None:
+        """Give back memory where less than half of it is needed."""
+        if self._keys is not None and self._values is not None and self._keys.shape[-2] > 2 * self.length:
+            self._keys = self._keys[:, :, : self.length].clone()
+            self._values = self._values[:, :, : self.length].clone()
+
 
 def _room(held: Tensor | None, new: Tensor, length: int, end: int) -> Tensor:
     if held is not None and end <= held.shape[-2]:
@@ -164,6 +170,14 @@ class Engine:
         while len(self._prefixes) > self._kept:
             self._prefixes.popitem(last=False)
         return prefix
+
+    def tidy(self) -> None:
+        """Keep of the remembered prompts only what a new tree needs; older trees must not be used any more."""
+        with _computing():
+            for prefix in self._prefixes.values():
+                prefix.state.rewind(len(prefix))
+                for buffer in prefix.state.buffers:
+                    buffer.shrink()
 
     def tree(self, prefix: Prefix) -> Tree:
         """A new tree over a prompt; an older one over the same prompt must not be used any more."""

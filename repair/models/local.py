@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _LOADING = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
 _ONE_THREAD = 60_000_000  # parameters; below, a second thread gains next to nothing
+_QUICK = 1024  # width of a layer that is multiplied in less than a millisecond or so
 _SMALL = 1_000_000_000  # parameters; up to here an fp32 copy for merging an adapter fits any machine
 
 
@@ -249,18 +250,22 @@ def _dtype(where: torch.device, wanted: str | None, width: int) -> torch.dtype:
 
 @lru_cache(maxsize=8)
 def faster_dtype(width: int) -> torch.dtype:
-    """bf16 or fp32, whichever multiplies a layer of this width faster on this CPU (some emulate bf16)."""
-    return min((torch.bfloat16, torch.float32), key=lambda dtype: _layer_seconds(width, dtype))
+    """bf16 or fp32, whichever multiplies a layer of this width faster on this CPU (some emulate bf16).
+
+    In turns and in CPU time: on a busy machine two processes must not choose differently, for their answers would.
+    """
+    best = {torch.bfloat16: float("inf"), torch.float32: float("inf")}
+    layers = {dtype: (torch.ones(64, width, dtype=dtype), torch.ones(3 * width, width, dtype=dtype)) for dtype in best}
+    for _ in range(24 if width <= _QUICK else 5):
+        for dtype, layer in layers.items():
+            best[dtype] = min(best[dtype], _layer_seconds(*layer))
+    return min(best, key=lambda dtype: best[dtype])
 
 
-def _layer_seconds(width: int, dtype: torch.dtype) -> float:
-    rows, weight = torch.ones(64, width, dtype=dtype), torch.ones(3 * width, width, dtype=dtype)
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        torch.nn.functional.linear(rows, weight)
-        best = min(best, time.perf_counter() - start)
-    return best
+def _layer_seconds(rows: torch.Tensor, weight: torch.Tensor) -> float:
+    start = time.thread_time()
+    torch.nn.functional.linear(rows, weight)
+    return time.thread_time() - start
 
 
 def _format(source: str | Path, engine: Engine, *, adapted: bool) -> Format:

@@ -20,7 +20,7 @@ from repair.embedded.expander import embedded_adapter
 from repair.errors import InputError, ModelError
 from repair.model import Decoding, Model, Usage
 from repair.views import Hunk, View
-from serve.hosted import HostedModels
+from serve.hosted import HostedModels, Question, send
 from serve.loaded import LocalModels
 from serve.modelhost import ModelHost, start_host
 from serve.settings import Settings
@@ -211,6 +211,23 @@ def test_more_calls_than_may_wait_are_refused_and_a_stop_lets_the_others_end() -
     assert counts.count(0) == 4
     assert not host.alive
     assert not Path(host.address).parent.exists()
+
+
+def test_what_a_caller_asked_who_left_is_given_up() -> None:
+    settings = Settings(workers=1, waiting=0)
+    host = start_host(settings)
+    hosted = HostedModels(settings, host.address, host.secret)
+    lines = tuple(f"    total = total + values[{n}] * weights[{n}]" for n in range(12))
+    view = View("a.py", "python", 1, lines)
+    decoding = Decoding(dict.fromkeys(range(1, 13), 1 / 12), candidates=2000)
+    with Client(host.address, "AF_UNIX", authkey=host.secret) as wire:
+        send(wire, Question("propose", view=view, decoding=decoding))
+        time.sleep(0.1)
+        with pytest.raises(ModelError, match="busy with 1 calls"):
+            answers(hosted.get())
+    time.sleep(0.5)  # the whole answer takes many times as long
+    assert answers(hosted.get())
+    host.stop()
 
 
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:

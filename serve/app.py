@@ -21,6 +21,7 @@ from serve.routes.repairs import repairs_router
 from serve.routes.session import session_router
 from serve.security.callers import Authority
 from serve.security.install import install
+from serve.security.table import ROUTES
 from serve.wire_jobs import Problem
 
 _GZIP_FROM = 1024  # bytes; smaller answers gain nothing
@@ -46,20 +47,24 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_FROM)
     install(app, settings, authority, parts.metrics)
     app.state.tracing = traces.install(app, settings)
-    app.openapi = lambda: _described(app)
+    app.openapi = lambda: _described(app, keys=settings.auth == "keys")
     return app
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
+def _described(app: FastAPI, *, keys: bool) -> dict[str, Any]:
     """The OpenAPI document, with the schema of problems and how keys are given."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(_problem_schemas())
-        components["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": "emend_<id>_<secret>"}
-        }
-        schema["security"] = [{"key": []}]
+        if keys:
+            bearer = {"type": "http", "scheme": "bearer", "description": "emend_<id>_<secret>"}
+            components["securitySchemes"] = {"key": bearer}
+            schema["security"] = [{"key": []}]
+            for path, methods in schema["paths"].items():
+                for method, operation in methods.items():
+                    if ROUTES.get((method.upper(), path)) == "open":
+                        operation["security"] = []
         app.openapi_schema = schema
     return app.openapi_schema
 

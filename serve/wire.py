@@ -27,7 +27,7 @@ MAX_PATCHES = 50
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class FileIn(_Strict):

@@ -17,7 +17,7 @@ _Id = Annotated[str, Field(pattern=r"^[a-z]{3}_[0-9a-f]{32}$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class FieldError(_Strict):

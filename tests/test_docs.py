@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import typer
 from serve.app import create_app
 from serve.cli import app
 from serve.settings import Settings
+from serve.store import Store
+from tests.serve.served import parts_of
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -51,7 +54,7 @@ def test_table_has_the_options_of_the_command(name):
 
 def test_defaults_are_told_right():
     for name, option, told in (
-        ("fix", "candidates", "(400)"), ("fix", "seconds", "(60)"), ("serve", "port", "(8451)"),
+        ("fix", "candidates", "(400)"), ("fix", "seconds", "(60)"),
         ("train pairs", "candidates", "(60)"), ("train pairs", "seconds", "(10)"), ("train pairs", "pairs", "(4)"),
     ):  # fmt: skip
         command = typer.main.get_command(app)
@@ -63,9 +66,21 @@ def test_defaults_are_told_right():
         assert told in row[1]
 
 
-def test_endpoint_table_is_the_interface():
+def test_defaults_of_the_service_are_told_right():
+    fields = Settings.model_fields
+    for option, field in (
+        ("host", "host"), ("port", "port"), ("workers", "workers"), ("candidates", "max_candidates"),
+        ("seconds", "max_seconds"),
+    ):  # fmt: skip
+        row = re.search(rf"### `emend serve`.*?\| `--{option}` \|(.*?)\|", README, re.S)
+        default = fields[field].default
+        assert f"({default:g})" in row[1] if isinstance(default, float) else f"({default})" in row[1]
+
+
+def test_endpoint_table_is_the_interface(tmp_path):
     told = set(re.findall(r"^\| `([A-Z]+) (/\S+)` \|", README, re.M))
-    schema = create_app(Settings(), engine=None).openapi()
+    with closing(Store.open(f"sqlite:///{tmp_path}/emend.db")) as store:
+        schema = create_app(parts_of(None, store)).openapi()
     there = {(method.upper(), path) for path, methods in schema["paths"].items() for method in methods}
     assert told == there
 

@@ -18,9 +18,7 @@ from serve.pool import Refused, Runner, WorkerLost
 from serve.telling import Told
 
 EVENT_STREAM = "text/event-stream"
-EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}, "description": "Events as they come"}
-}
+EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {EVENT_STREAM: {}}, "description": "Events as they come"}}
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back
 _POLL_SECONDS = 0.2  # how often we look whether the client is still there
 _ALIVE_SECONDS = 15.0  # a comment keeps proxies from closing a stream in which nothing happens

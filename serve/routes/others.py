@@ -47,7 +47,7 @@ def work_router(parts: Parts) -> APIRouter:
     async def models() -> Response:
         """Models and adapters that a request may name in its options."""
         found = await asyncio.to_thread(parts.models.listed)
-        return as_json(ModelsOut(models=[ModelOut.model_validate(asdict(info)) for info in found]))
+        return as_json(ModelsOut(models=[ModelOut.model_validate(asdict(info), strict=False) for info in found]))
 
     return router
 

@@ -43,7 +43,7 @@ _Body = Annotated[RepairIn, Body(openapi_examples=EXAMPLES)]
 _ERRORS = documented(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 504)
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+        "content": {EVENT_STREAM: {}},
         "description": "The answer, or events as they come",
     }
 }

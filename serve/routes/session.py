@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from serve.routes.answers import documented
 from serve.security.callers import SESSION_SECONDS, Authority
-from serve.wire_jobs import Problem
 
 _UNKNOWN_ADDRESS = "unknown"
 
@@ -26,7 +26,7 @@ def session_router(authority: Authority) -> APIRouter:
     """The two routes."""
     router = APIRouter(tags=["session"])
 
-    @router.post("/login", status_code=204, responses={401: {"model": Problem}, 429: {"model": Problem}})
+    @router.post("/login", status_code=204, responses=documented(400, 401, 403, 413, 415, 422, 429, 503))
     async def login(request: Request, body: LoginIn) -> Response:
         """Open a session for a key; the cookie cannot be read by scripts and is sent to this site only."""
         address = request.client.host if request.client else _UNKNOWN_ADDRESS
@@ -43,7 +43,7 @@ def session_router(authority: Authority) -> APIRouter:
         )
         return answer
 
-    @router.post("/logout", status_code=204, responses={401: {"model": Problem}, 403: {"model": Problem}})
+    @router.post("/logout", status_code=204, responses=documented(401, 403, 415, 429, 503))
     async def logout(request: Request) -> Response:
         """End the session."""
         if request.state.session:

@@ -152,6 +152,6 @@ class Queue(RuleBasedStateMachine):
 
 TestQueue = Queue.TestCase
 TestQueue.settings = settings(
-    max_examples=30, stateful_step_count=40, deadline=None, derandomize=True, database=None,
+    max_examples=20, stateful_step_count=35, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow], phases=[Phase.generate],  # shrinking would take minutes
 )  # fmt: skip

@@ -101,6 +101,8 @@ class Dispatcher:
         while not self._stopping:
             self._wake.clear()
             try:
+                if away:  # our leases may have ended meanwhile: hold them before we take what seems lost
+                    await asyncio.gather(*(run.renew(self._limits.lease_seconds) for run in tuple(self._runs)))
                 await self._claim()
                 await self._cancel()
                 away = 0.0

@@ -98,6 +98,10 @@ class Run:
             if self._work is not None:
                 self._work.cancel()
 
+    async def renew(self, lease_seconds: float) -> None:
+        """Hold the lease now. Raises StoreError."""
+        await self._call(self._store.jobs.heartbeat, *self._mine, lease_seconds)
+
     def _stopped(self) -> _End:
         return _End("cancelled" if self._why == "cancel" else "release")
 

@@ -252,6 +252,20 @@ async def test_nothing_is_lost_while_the_database_is_away(store, answers_lost):
     assert names == ["state", "state", "suspects", "candidate", "candidate", "result", "state"]
 
 
+async def test_a_job_outlasts_a_database_that_is_away_for_longer_than_its_lease(store):
+    away, gate = Away(store), asyncio.Event()
+    job_id = submit(store)
+    async with dispatching(away, lambda task: [gate, RESULT], lease_seconds=0.4, job_attempts=1) as (_, runner):
+        await until(lambda: len(runner.begun) == 1)
+        away.away = True
+        await asyncio.sleep(1)
+        away.away = False
+        await asyncio.sleep(0.3)
+        gate.set()
+        [job] = await ended(store, job_id)
+    assert (job.state, job.attempt, len(runner.begun)) == ("succeeded", 1, 1)
+
+
 async def test_followers_see_everything_once_and_end(store):
     gate = asyncio.Event()
     job_id = submit(store)

@@ -3,6 +3,7 @@
 import pytest
 
 from serve.store import Store
+from serve.store.tables import metadata
 from tests.serve.store.postgres import postgres, url  # noqa: F401 - fixtures
 
 SECOND = 1_000_000
@@ -27,8 +28,20 @@ def clock():
     return Clock()
 
 
-@pytest.fixture
-def store(url, clock):  # noqa: F811
-    opened = Store.open(url, clock=clock)
-    yield opened
+@pytest.fixture(scope="session")
+def shared_url(postgres):  # noqa: F811
+    """A database that tests empty after them: making one costs more than most tests."""
+    return postgres.url()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request, tmp_path, clock):
+    if request.param == "sqlite":
+        opened = Store.open(f"sqlite:///{tmp_path / 'emend.db'}", clock=clock)
+        yield opened
+    else:
+        opened = Store.open(request.getfixturevalue("shared_url"), clock=clock)
+        yield opened
+        for table in reversed(metadata.sorted_tables):
+            opened._database.write(lambda c, _, table=table: c.execute(table.delete()))
     opened.close()

@@ -58,7 +58,19 @@ class Postgres:
         )
 
     def start(self):
-        argv = self._argv("postgres", "-D", "data", "-p", str(self.port), "-k", str(self.folder), "-h", "127.0.0.1")
+        argv = self._argv(
+            "postgres",
+            "-D",
+            "data",
+            "-p",
+            str(self.port),
+            "-k",
+            str(self.folder),
+            "-h",
+            "127.0.0.1",
+            "-c",
+            "autovacuum=off",
+        )
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 argv, cwd=self.folder, stdout=log, stderr=log, env=self._env, start_new_session=True

@@ -100,6 +100,7 @@ class Service:
     def _prune(self) -> None:
         self.store.jobs.prune(self.settings.job_days)
         self.store.replies.prune(24.0)
+        self.store.feedback.prune(max(self.settings.job_days, self.settings.journal_days))
         self.store.journal.prune(self.settings.journal_days)
 
     def _snapshot(self) -> Snapshot:

@@ -103,7 +103,7 @@ class _Asked:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._replies = Replies(parts.store)
+        self._replies = Replies(parts.store, parts.settings.max_seconds)
 
     async def answer(self, request: Request, kind: Kind, body: RepairIn, key: str | None) -> Response:
         """The whole answer, or a stream of what is found. Raises InputError and what the store raises."""

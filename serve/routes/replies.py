@@ -16,7 +16,7 @@ from serve.problems import InFlightError
 from serve.store import Store
 from serve.store.replies import InFlight, Mismatch, Replay
 
-_LEASE_SECONDS = 4000.0  # longer than any request may take; after it the key is free again (the server was killed)
+_SLACK = 60.0  # seconds beyond the longest request; then the key is free again (the server was killed)
 
 
 @dataclass(slots=True)
@@ -39,8 +39,10 @@ class Reply:
 class Replies:
     """Answers by idempotency key."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, longest: float) -> None:
+        """`longest`: seconds that a request may take."""
         self._store = store
+        self._lease = longest + _SLACK
 
     @asynccontextmanager
     async def one(self, key_id: str, key: str | None, digest: str) -> AsyncGenerator[Reply]:
@@ -49,7 +51,7 @@ class Replies:
         if key is None:
             yield reply
             return
-        found = await asyncio.to_thread(self._store.replies.begin, key_id, key, digest, _LEASE_SECONDS)
+        found = await asyncio.to_thread(self._store.replies.begin, key_id, key, digest, self._lease)
         if isinstance(found, Mismatch):
             raise InputError("Idempotency-Key: it was used for another body; take a new one", field="Idempotency-Key")
         if isinstance(found, InFlight):

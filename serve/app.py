@@ -16,12 +16,14 @@ from serve.parts import Parts
 from serve.routes.jobs import jobs_router
 from serve.routes.journal import journal_router
 from serve.routes.keys import keys_router
+from serve.routes.looking import Looking
 from serve.routes.others import health_router, work_router
 from serve.routes.repairs import repairs_router
 from serve.routes.session import session_router
 from serve.security.callers import Authority
 from serve.security.install import install
 from serve.security.table import ROUTES
+from serve.web.pages import page_router
 from serve.wire_jobs import Problem
 
 _GZIP_FROM = 1024  # bytes; smaller answers gain nothing
@@ -42,6 +44,7 @@ def create_app(parts: Parts) -> FastAPI:
         session_router(authority),
         keys_router(authority),
         journal_router(parts.store),
+        page_router(Looking(parts.store)),
     ):
         app.include_router(router)
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_FROM)

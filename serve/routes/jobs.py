@@ -28,7 +28,7 @@ _EXAMPLES: dict[str, Any] = {
 }
 
 
-def _owner(caller: Caller) -> str | None:
+def owner_of(caller: Caller) -> str | None:
     """Whose jobs a caller sees: an admin those of all."""
     return None if "admin" in caller.scopes else caller.key_id
 
@@ -69,7 +69,7 @@ def _reading(router: APIRouter, asked: _Asked) -> None:
         before: Annotated[str | None, Query(max_length=100)] = None,
     ) -> Response:
         """Jobs, newest first, without their results."""
-        owner = _owner(caller_of(request))
+        owner = owner_of(caller_of(request))
         found, following = await asyncio.to_thread(asked.jobs.list, owner, state, limit, before)
         short = [job_out(job).model_copy(update={"result": None, "error": None}) for job in found]
         return as_json(JobsOut(jobs=short, next=following))
@@ -99,7 +99,7 @@ class _Asked:
 
     async def found(self, caller: Caller, job_id: str) -> Job:
         """A job of the caller. Raises NotFoundError, also for that of another."""
-        job = await asyncio.to_thread(self.jobs.get, job_id, _owner(caller))
+        job = await asyncio.to_thread(self.jobs.get, job_id, owner_of(caller))
         if job is None:
             raise NotFoundError("there is no such job (any more)")
         return job

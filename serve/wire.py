@@ -6,22 +6,26 @@ nothing of HTTP, models or tests. Fields that it does not know are refused, neve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from repair.defects import Budget, Defect, Location, RepairRequest
 from repair.diffs import render_diff
 from repair.edits import Patch, Span
 from repair.errors import InputError
+from repair.oracles.commands import is_test_name
 from repair.sources import Source
 from repair.traces import parse_error
 from repair.verdicts import Cost, Judgement, Observation, Outcome, RepairResult, Suspect
-from serve.limits import MAX_SOURCE_BYTES
+from serve.limits import MAX_SOURCE_BYTES, MIB
+from serve.projects import chosen_sources, unpack_text
 
 MAX_FILES = 64
 MAX_ERROR_CHARS = 200_000
+MAX_ARCHIVE_CHARS = 4 * (16 * MIB // 3 + 1)  # in base64; the service's own limit of a body may be lower
 MAX_SUSPECTS = 20
 MAX_PATCHES = 50
 
@@ -38,7 +42,10 @@ class FileIn(_Strict):
 
 
 class TestIn(_Strict):
-    """What decides whether a patch is plausible; runs in the sandbox only."""
+    """What decides whether a patch is plausible; runs in the sandbox only.
+
+    The rest of an `archive` is there too; without a command and files, its tests by their names run.
+    """
 
     __test__ = False
 
@@ -85,7 +92,12 @@ class OptionsIn(_Strict):
 class RepairIn(_Strict):
     """The body of POST /v1/repairs and /v1/localizations."""
 
-    files: Annotated[list[FileIn], Field(min_length=1, max_length=MAX_FILES)]
+    archive: Annotated[str, Field(max_length=MAX_ARCHIVE_CHARS)] | None = None
+    """The whole project as .zip, .tar, .tar.gz or .tar.xz in base64; `files` replace members of the same path."""
+    files: Annotated[list[FileIn], Field(max_length=MAX_FILES, validate_default=True)] = []
+    """The files that may be changed; may be left out where there is an `archive`."""
+    paths: Annotated[list[str], Field(max_length=MAX_FILES)] = []
+    """Members of the archive that may be changed too; without `files` and `paths`, those that the error names."""
     language: Literal["python", "javascript", "typescript", "tsx", "java"] | None = None
     error: Annotated[str, Field(max_length=MAX_ERROR_CHARS)] | None = None
     test: TestIn | None = None
@@ -93,25 +105,62 @@ class RepairIn(_Strict):
     budget: BudgetIn = BudgetIn()
     options: OptionsIn = OptionsIn()
 
+    @field_validator("files")
+    @classmethod
+    def _some(cls, files: list[FileIn], info: ValidationInfo) -> list[FileIn]:
+        if not files and not info.data.get("archive"):
+            raise ValueError("give at least one file, or an archive")
+        return files
+
+    @cached_property
+    def _members(self) -> Mapping[str, bytes]:
+        """Files of the archive, unpacked once; without those that `files` replace."""
+        given = [file.path for file in self.files]
+        members = unpack_text(self.archive) if self.archive else {}
+        for number, path in enumerate(given):
+            _refuse_nested(path, members, f"files.{number}.path")
+        return {path: content for path, content in members.items() if path not in given}
+
+    @cached_property
+    def _chosen(self) -> tuple[Source, ...]:
+        """What may be changed of the archive."""
+        if self.archive is None:
+            if self.paths:
+                raise InputError("paths name members of an archive, and there is none", field="paths")
+            return ()
+        members = self._members
+        paths = self.paths or ([self.location.path] if self.location and not self.files else [])
+        if self.files and not paths:
+            return ()
+        sent = {file.path for file in self.test.files} if self.test else set[str]()
+        members = {path: content for path, content in members.items() if path in paths or path not in sent}
+        return chosen_sources(members, paths, self._defect, most=MAX_FILES)
+
+    @property
+    def _defect(self) -> Defect:
+        return parse_error(self.error) if self.error and self.error.strip() else Defect()
+
     def to_sources(self) -> tuple[Source, ...]:
         """The files that may be changed. Raises InputError with the field at fault."""
-        return tuple(_source(file, f"files.{n}", self.language) for n, file in enumerate(self.files))
+        given = tuple(_source(file, f"files.{n}", self.language) for n, file in enumerate(self.files))
+        return given + self._chosen
 
     def test_files(self) -> dict[str, bytes]:
         """Test files by path. Raises InputError for a test without content or a path that cannot be."""
         if self.test is None:
             return {}
-        if not self.test.files and not (self.test.command or "").strip():
-            raise InputError("test has neither a command nor files", field="test")
         if self.test.command is not None and not self.test.command.strip():
             raise InputError("the test command is empty", field="test.command")
-        known = {file.path for file in self.files}
-        found: dict[str, bytes] = {}
+        known = {source.path for source in self._chosen} | {file.path for file in self.files}
+        found = {path: content for path, content in self._members.items() if path not in known}
+        if not self.test.files and self.test.command is None and not any(map(is_test_name, found)):
+            raise InputError("test has neither a command nor files", field="test")
         for number, file in enumerate(self.test.files):
             field = f"test.files.{number}"
             content = _source(file, field, None).to_bytes()
-            if any(file.path == path or _nested(file.path, path) for path in known):
+            if file.path in known:
                 raise InputError(f"{file.path} is the file or a folder of another one", field=f"{field}.path")
+            _refuse_nested(file.path, (*known, *self._members), f"{field}.path")
             known.add(file.path)
             found[file.path] = content
         return found
@@ -124,7 +173,7 @@ class RepairIn(_Strict):
         )
         return RepairRequest(
             sources=self.to_sources(),
-            defect=parse_error(self.error) if self.error and self.error.strip() else Defect(),
+            defect=self._defect,
             budget=budget,
             location=_location(self.location),
             tests="\n\n".join(f.text for f in self.test.files) if self.test else "",
@@ -153,8 +202,10 @@ def check_path(path: str, field: str) -> None:
         raise InputError(f"{path!r} is not a relative path inside the project", field=field)
 
 
-def _nested(one: str, other: str) -> bool:
-    return one.startswith(f"{other}/") or other.startswith(f"{one}/")
+def _refuse_nested(path: str, others: Iterable[str], field: str) -> None:
+    """Refuse a path that is a folder of another one, or lies below it."""
+    if any(path.startswith(f"{other}/") or other.startswith(f"{path}/") for other in others):
+        raise InputError(f"{path} is the file or a folder of another one", field=field)
 
 
 def _location(location: LocationIn | None) -> Location | None:

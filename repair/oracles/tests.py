@@ -101,7 +101,8 @@ class TestOracle:
             command = parse_command(self.command)
             return command, self._python(command, needed=command.tool is not Tool.PROGRAM)
         python = self._python(None, needed=True)
-        names = sorted(self.tests) or sorted(_test_files(staged))
+        given = sorted(self.tests)  # perhaps with what the tests need: a whole project may come with a request
+        names = [path for path in given if is_test_name(path)] or given or sorted(_test_files(staged))
         return command_for(names, pytest=has_module(python, "pytest")), python
 
     def _python(self, command: TestCommand | None, *, needed: bool) -> Interpreter:

@@ -7,8 +7,9 @@ session to end). Everything else the scripts of the page ask of /v1, as any clie
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol, cast, get_args
+from typing import Annotated, Protocol, cast, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query, Request
@@ -44,15 +45,36 @@ class Look(Protocol):
 
 
 def page_router(look: Look) -> APIRouter:
-    """The routes of the pages and of their static files."""
+    """The routes of the pages and of their static files. Raises OSError where the files of the package are missing."""
     router = APIRouter(include_in_schema=False)
     assets = Assets.read(_HERE / "static")
     pages = _Pages(assets)
+    _add_jobs(router, look, pages)
 
     @router.get("/")
     async def repair(request: Request) -> Response:
         return pages.show(request, "repair", job="", submitted=None)
 
+    @router.get("/keys")
+    async def keys(request: Request) -> Response:
+        return pages.show(request, "keys", scopes=get_args(Scope))
+
+    @router.get("/login")
+    async def login(request: Request) -> Response:
+        return pages.render(request, "login", 200, {})
+
+    @router.get("/static/{name}")
+    async def static(request: Request, name: str) -> Response:
+        return assets.answer(request, name)
+
+    @router.get("/favicon.ico")
+    async def icon() -> Response:
+        return RedirectResponse(assets.url("icon.svg"), 308)
+
+    return router
+
+
+def _add_jobs(router: APIRouter, look: Look, pages: _Pages) -> None:
     @router.get("/jobs")
     async def jobs(
         request: Request,
@@ -74,26 +96,8 @@ def page_router(look: Look) -> APIRouter:
             return _to_login()
         body = await look.submitted(request, job_id)
         if body is None:
-            return pages.show(request, "missing", status=404)
+            return pages.render(request, "missing", 404, {})
         return pages.show(request, "repair", job=job_id, submitted=json.loads(body))
-
-    @router.get("/keys")
-    async def keys(request: Request) -> Response:
-        return pages.show(request, "keys", scopes=get_args(Scope))
-
-    @router.get("/login")
-    async def login(request: Request) -> Response:
-        return pages.show(request, "login", open_to_all=True)
-
-    @router.get("/static/{name}")
-    async def static(request: Request, name: str) -> Response:
-        return assets.answer(request, name)
-
-    @router.get("/favicon.ico")
-    async def icon() -> Response:
-        return RedirectResponse(assets.url("icon.svg"), 308)
-
-    return router
 
 
 class _Pages:
@@ -102,32 +106,35 @@ class _Pages:
     def __init__(self, assets: Assets) -> None:
         loader = FileSystemLoader(_HERE / "templates")
         self._templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-        self._templates.globals.update(asset=assets.url, jobs_url=_jobs_url)
-        self._templates.filters["word"] = lambda state: _WORDS.get(state, state)
+        self._told: dict[str, object] = {"asset": assets.url, "jobs_url": _jobs_url, "word": _word}
 
-    def show(
-        self, request: Request, name: str, *, status: int = 200, open_to_all: bool = False, **values: Any
-    ) -> Response:
+    def show(self, request: Request, name: str, **values: object) -> Response:
         """A page, or the way to /login for who is not known."""
-        visitor = _visitor(request)
-        if visitor is None and not open_to_all:
-            return _to_login()
-        state = request.state
-        text = self._templates.get_template(f"{name}.html").render(
-            page=name,
-            nonce=state.csp_nonce,
-            csrf=getattr(state, "csrf", ""),
-            session=bool(getattr(state, "session", "")),
-            known=visitor is not None,
-            may_jobs=visitor is not None and visitor.may("jobs"),
-            may_keys=visitor is not None and visitor.may("admin"),
-            **values,
+        return _to_login() if _visitor(request) is None else self.render(request, name, 200, values)
+
+    def render(self, request: Request, name: str, status: int, values: Mapping[str, object]) -> Response:
+        """A page, whoever asks."""
+        state, visitor = request.state, _visitor(request)
+        common = {
+            "page": name,
+            "nonce": state.csp_nonce,
+            "csrf": getattr(state, "csrf", ""),
+            "session": bool(getattr(state, "session", "")),
+            "known": visitor is not None,
+            "may_jobs": visitor is not None and visitor.may("jobs"),
+            "may_keys": visitor is not None and visitor.may("admin"),
+        }
+        return HTMLResponse(
+            self._templates.get_template(f"{name}.html").render({**self._told, **common, **values}), status
         )
-        return HTMLResponse(text, status)
 
 
 def _visitor(request: Request) -> Visitor | None:
     return cast("Visitor | None", getattr(request.state, "caller", None))
+
+
+def _word(state: str) -> str:
+    return _WORDS.get(state, state)
 
 
 def _jobs_url(state: str | None = None, before: str | None = None) -> str:

@@ -81,10 +81,17 @@ def script(job):
     """The events of a repair, in order."""
     file = job.request.files[0]
     faults = [
-        FaultOut(path=file.path, span=span(5, 12, 28), suspiciousness=0.92, reasons=["the innermost frame of the traceback", "NameError names x, which is not defined"]),
-        FaultOut(path=file.path, span=span(3, 5, 15), suspiciousness=0.44, reasons=["run by the failing test only"]),
-        FaultOut(path=file.path, span=span(1, 1, 14), suspiciousness=0.08, reasons=["encloses the frame"]),
-    ]  # fmt: skip
+        FaultOut(path=file.path, span=where, suspiciousness=value, reasons=reasons)
+        for where, value, reasons in (
+            (
+                span(5, 12, 28),
+                0.92,
+                ["the innermost frame of the traceback", "NameError names x, which is not defined"],
+            ),
+            (span(3, 5, 15), 0.44, ["run by the failing test only"]),
+            (span(1, 1, 14), 0.08, ["encloses the frame"]),
+        )
+    ]
     faults = [fault for fault in faults if fault.span.start_line <= len(file.text.splitlines())]
     common = {"id": f"rep_{'0' * 32}", "fault": faults, "no_fault": 0.02, "model": "emend-small"}
     patches = [made for fix in FIXES if (made := patch(file.path, file.text, fix))]
@@ -162,6 +169,7 @@ class Fake:
 
     async def stream(self, one, after):
         told = 0
+        yield "retry: 300\n\n"
         while True:
             while after < len(one.events):
                 event, data = one.events[after]

@@ -50,7 +50,7 @@ export function showError(error: unknown): void {
   const problem: Problem =
     error instanceof Refused
       ? error.problem
-      : { title: "Error of the page", status: 0, detail: error instanceof Error ? error.message : String(error) };
+      : { title: "That did not work", status: 0, detail: error instanceof Error ? error.message : String(error) };
   const close = el("button", { type: "button", class: "button quiet", "aria-label": "Close this message" }, "×");
   const parts: Node[] = [el("strong", {}, problem.title), el("p", {}, sentence(problem.detail))];
   const errors = problem.errors ?? [];
@@ -71,6 +71,6 @@ export function clearError(): void {
 }
 
 function sentence(text: string): string {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  const first = /^[a-z]+\b(?!\.)/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text; // no file names
   return /[.!?]$/.test(first) ? first : `${first}.`;
 }

@@ -136,11 +136,20 @@ export class Candidates {
     this.list.replaceChildren(...options);
     if (this.chosen) this.list.setAttribute("aria-activedescendant", `candidate-${this.chosen.number}`);
     else this.list.removeAttribute("aria-activedescendant");
-    this.list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.reveal();
     const hidden = this.entries.length - options.length;
     byId("candidate-rest").textContent = hidden > 0 ? `and ${hidden} more, ranked lower` : "";
     byId("candidates").hidden = this.entries.length === 0;
     this.drawDetail();
+  }
+
+  /** Scroll the list, and never the page, to the chosen one. */
+  private reveal(): void {
+    const option = this.list.querySelector<HTMLElement>("[aria-selected=true]");
+    if (!option) return;
+    const [box, own] = [this.list.getBoundingClientRect(), option.getBoundingClientRect()];
+    if (own.top < box.top) this.list.scrollTop -= box.top - own.top;
+    else if (own.bottom > box.bottom) this.list.scrollTop += own.bottom - box.bottom;
   }
 
   private option({ patch, number, said }: Entry): HTMLElement {
@@ -181,7 +190,7 @@ export class Candidates {
     if (this.cost) {
       const { seconds, test_runs, candidates, prompt_tokens, completion_tokens } = this.cost;
       const tokens = prompt_tokens + completion_tokens;
-      pairs.push(["Cost of the repair", `${seconds.toFixed(1)} s, ${candidates} candidates, ${test_runs} test runs, ${tokens} tokens`]);
+      pairs.push(["Repair cost", `${seconds.toFixed(1)} s, ${candidates} candidates, ${test_runs} test runs, ${tokens} tokens`]);
     }
     return pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
   }

@@ -50,7 +50,7 @@ export function base(path: string): Extension {
 }
 
 /** The state of a file that can be edited. `label` is what screen readers say. */
-export function fileState(path: string, text: string, label: string, changed: () => void): EditorState {
+export function fileState(path: string, text: string, label: string): EditorState {
   const separator = separatorOf(text);
   return EditorState.create({
     doc: text, // split by the separator below
@@ -63,12 +63,9 @@ export function fileState(path: string, text: string, label: string, changed: ()
       drawSelection(),
       bracketMatching(),
       indentOnInput(),
-      placeholder("Paste code here, or drop files"),
-      EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+      placeholder(`Paste ${label.startsWith("Test") ? "tests" : "code"} here, or drop files`),
+      EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
       keymap.of([...defaultKeymap.filter((binding) => binding.key !== "Mod-Enter"), ...historyKeymap]),
-      EditorView.updateListener.of((update) => {
-        if (update.docChanged) changed();
-      }),
     ],
   });
 }

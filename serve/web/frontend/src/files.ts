@@ -27,7 +27,6 @@ export class FileSet {
     root: HTMLElement,
     private readonly what: string,
     private readonly fresh: string,
-    private readonly changed: () => void,
   ) {
     const part = <T extends HTMLElement>(name: string): T => {
       const found = root.querySelector<T>(`[data-part=${name}]`);
@@ -81,7 +80,6 @@ export class FileSet {
     }
     if (this.shown && !this.files.includes(this.shown)) this.shown = null;
     this.select(this.files.length - 1);
-    this.changed();
   }
 
   /** Show suspects, whichever file they are in. */
@@ -133,7 +131,7 @@ export class FileSet {
 
   private opened({ path, text }: FileIn): Open {
     const bom = text.startsWith(BOM);
-    return { path, bom, state: fileState(path, bom ? text.slice(1) : text, `${this.what} ${path}`, this.changed) };
+    return { path, bom, state: fileState(path, bom ? text.slice(1) : text, `${this.what} ${path}`) };
   }
 
   private current(): Open {
@@ -165,7 +163,6 @@ export class FileSet {
     this.files[this.at] = this.opened({ path, text: (file.bom ? BOM : "") + file.state.sliceDoc() });
     this.shown = null;
     this.select(this.at);
-    this.changed();
   }
 
   private remove(): void {
@@ -173,7 +170,6 @@ export class FileSet {
     this.shown = null;
     if (this.files.length === 0) this.set([]);
     else this.select(Math.max(0, this.at - 1));
-    this.changed();
   }
 
   private freeName(): string {

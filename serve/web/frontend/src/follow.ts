@@ -52,21 +52,29 @@ export function follow(job: string, told: Told): () => void {
     from.addEventListener("error", (event) => {
       if (event instanceof MessageEvent || stopped) return;
       told.lost(true);
-      if (from.readyState === EventSource.CLOSED) void reopen();
+      void look(from);
     });
   }
 
-  async function reopen(): Promise<void> {
+  /** What became of the job meanwhile; its events may have been tidied away, its answer not. */
+  async function look(from: EventSource): Promise<void> {
     try {
-      await call<Job>("GET", `/v1/jobs/${encodeURIComponent(job)}`);
+      const now = await call<Job>("GET", `/v1/jobs/${encodeURIComponent(job)}`);
+      if (!stopped && ENDED.has(now.state)) {
+        stop();
+        told.lost(false);
+        if (now.result) told.result(now.result);
+        if (now.error) told.problem(now.error);
+        told.state(now.state);
+      }
     } catch (error) {
       if (error instanceof Refused && [401, 403, 404].includes(error.problem.status)) {
+        if (!stopped) told.gone(error);
         stop();
-        told.gone(error);
         return;
       }
     }
-    if (!stopped) waiting = window.setTimeout(open, AGAIN_MS);
+    if (!stopped && from === source && from.readyState === EventSource.CLOSED) waiting = window.setTimeout(open, AGAIN_MS);
   }
 
   open();

@@ -93,10 +93,16 @@ async function drawKeys(): Promise<void> {
       revoke.addEventListener("click", () => void revoked(key));
       last.append(revoke);
     }
-    const cells = [key.name, key.id, key.scopes.join(", "), day(key.created), key.expires ? day(key.expires) : "never", key.last_used ? day(key.last_used) : "never"];
+    const cells: [string, string][] = [
+      ["", key.id],
+      ["", key.scopes.join(", ")],
+      ["created", day(key.created)],
+      ["expires", key.expires ? day(key.expires) : "never"],
+      ["last used", key.last_used ? day(key.last_used) : "never"],
+    ];
     const state = el("span", { class: `state ${gone ? "state-cancelled" : "state-succeeded"}` }, key.revoked ? "revoked" : gone ? "expired" : "valid");
-    const made = cells.map((cell, index) => (index === 0 ? el("th", { scope: "row" }, cell) : el("td", {}, cell)));
-    return el("tr", {}, ...made, el("td", {}, state), last);
+    const told = cells.map(([head, cell]) => el("td", head ? { "data-head": head } : {}, cell));
+    return el("tr", {}, el("th", { scope: "row" }, key.name), ...told, el("td", {}, state), last);
   });
   byId("key-rows").replaceChildren(...rows);
   byId("no-keys").hidden = rows.length > 0;

@@ -15,8 +15,8 @@ const LOG_NAME = /\.(log|txt|out|err|trace)$/i;
 const SAY_MS = 1500; // between two sentences of the live region
 
 const input = (id: string): HTMLInputElement => byId<HTMLInputElement>(id);
-const code = new FileSet(byId("code"), "Code", "main.py", () => undefined);
-const tests = new FileSet(byId("tests"), "Test", "test_main.py", () => undefined);
+const code = new FileSet(byId("code"), "Code", "main.py");
+const tests = new FileSet(byId("tests"), "Test", "test_main.py");
 const candidates = new Candidates({ accept: () => void accept(), reject: () => void reject() });
 
 let job = "";
@@ -215,7 +215,9 @@ function sentence(): string {
   switch (state) {
     case "queued": return "Waiting for a free place…";
     case "running": return none ? "Looking for the fault…" : `Repairing: ${counts}`;
-    case "succeeded": return none ? "Done: no candidate was found." : `Done: ${counts}.`;
+    case "succeeded":
+      if (none) return result ? "Done: no candidate was found." : "Done.";
+      return `Done: ${counts}.`;
     case "failed": return `Failed. ${none ? "" : counts}`;
     case "cancelled": return `Cancelled. ${none ? "" : counts}`;
     case "infra_error": return "This could not be run: a part of Emend failed. Try again.";
@@ -258,9 +260,11 @@ async function cancel(): Promise<void> {
   try {
     const left = await call<Job | null>("DELETE", `/v1/jobs/${encodeURIComponent(job)}`);
     if (left === null) {
-      stop();
+      stop(); // it had not begun, and is gone
+      history.replaceState(null, "", "/");
+      job = "";
       draw("cancelled");
-    } else say("Cancelling…", true);
+    } else if (!ENDED.has(state)) say("Cancelling…", true);
   } catch (error) {
     showError(error);
   }
@@ -304,7 +308,8 @@ async function undo(): Promise<boolean> {
   if (!accepted) return true;
   const { entry, before, after } = accepted;
   const now = code.all();
-  if (JSON.stringify(now) !== JSON.stringify(after)) {
+  const same = (files: readonly FileIn[]): boolean => JSON.stringify(now) === JSON.stringify(files);
+  if (!same(after) && !same(before)) {
     showError(new Error("the code has been edited since it was accepted: undo your edits with Ctrl+Z first"));
     return false;
   }

@@ -93,6 +93,15 @@ SandboxMinimum = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, in the format of the HTTP service.")]
 
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings as TOML; else ./emend.toml where there is one."),
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Repairs at a time (2).")]
+Database = Annotated[
+    str | None, typer.Option("--database", metavar="URL", help="SQLite or PostgreSQL; else a file in the state folder.")
+]
+
 Recipe = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What the dataset is made of.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Recipe keys to set, as split.seed=3.")
@@ -180,21 +189,11 @@ def judge(
 
 
 @app.command()
-def doctor(model: ModelSpec = None, as_json: Json = False) -> None:
-    """Tell what works on this machine (model, sandbox, interpreters), and what to do about the rest."""
+def doctor(config: Config = None, model: ModelSpec = None, as_json: Json = False) -> None:
+    """Tell what works on this machine (settings, model, database, sandbox...), and what to do about the rest."""
     from serve.commands import doctor as command
 
-    raise typer.Exit(command.run(model, as_json=as_json))
-
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings as TOML; else ./emend.toml where there is one."),
-]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Repairs at a time (2).")]
-Database = Annotated[
-    str | None, typer.Option("--database", metavar="URL", help="SQLite or PostgreSQL; else a file in the state folder.")
-]
+    raise typer.Exit(command.run(config, model, as_json=as_json))
 
 
 class Auth(StrEnum):
@@ -256,6 +255,36 @@ def worker(
 
     settings = read_settings(config, model=model, adapter=adapter, workers=workers, database=database)
     raise typer.Exit(command.work(settings))
+
+
+@app.command()
+def lsp(
+    test: Annotated[
+        str | None, typer.Option("--test", metavar="CMD", help="Test command; else it is found out in the project.")
+    ] = None,
+    candidates: Candidates = 200,
+    seconds: Seconds = 60.0,
+    model: ModelSpec = None,
+    adapter: Adapter = None,
+    python: Interpreter = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+) -> None:
+    """Serve an editor on stdin and stdout by the language server protocol."""
+    from serve.commands import lsp as command
+    from serve.lsp.options import Options
+
+    options = Options(
+        model=model,
+        adapter=adapter,
+        python=python,
+        test=test,
+        seconds=seconds,
+        candidates=candidates,
+        sandbox_minimum=sandbox_minimum.value,
+        unsafe_no_sandbox=unsafe_no_sandbox,
+    )
+    raise typer.Exit(command.run(options))
 
 
 @access.command("create")

@@ -7,14 +7,19 @@ import os
 import shutil
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from repair.errors import BoundaryError
+from repair.errors import BoundaryError, InputError
 from repair.sandbox import Tier
 from serve.printing import progress, stdout
+
+if TYPE_CHECKING:
+    from serve.settings import Settings
 
 _TIERS = {
     Tier.A: "bubblewrap, seccomp, cgroup",
@@ -34,10 +39,16 @@ class Finding:
     needed: bool = False
 
 
-def run(model: str | None, *, as_json: bool) -> int:
-    """Exit code 0 when code can be repaired and judged here, 1 when not."""
+def run(config: Path | None, model: str | None, *, as_json: bool) -> int:
+    """Exit code 0 when code can be repaired and judged here with these settings, 1 when not."""
     with progress("looking at this machine"):
-        findings = (_model(model), *_sandbox(), _python(), *_programs(), _device())
+        settings = _settings(config)
+        if isinstance(settings, Finding):
+            service = (settings,)
+        else:
+            model = model or settings.model
+            service = (Finding("settings", works=True, detail=_differing(settings), needed=True), _database(settings))
+        findings = (*service, _model(model), *_sandbox(), _python(), *_programs(), _device())
     if as_json:
         sys.stdout.write(json.dumps([asdict(f) for f in findings], indent=2) + "\n")
     else:
@@ -47,6 +58,40 @@ def run(model: str | None, *, as_json: bool) -> int:
             table.add_row(finding.what, mark, finding.detail)
         stdout().print(table)
     return 0 if all(f.works for f in findings if f.needed) else 1
+
+
+def _settings(config: Path | None) -> Settings | Finding:
+    from serve.settings import read_settings
+
+    try:
+        return read_settings(config)
+    except InputError as error:
+        return Finding("settings", works=False, detail=str(error), needed=True)
+
+
+def _differing(settings: Settings) -> str:
+    """Which settings are not the defaults; never their values, some are secrets."""
+    fields = type(settings).model_fields
+    names = [name for name, field in fields.items() if getattr(settings, name) != field.default]
+    return f"set: {', '.join(names)}" if names else "the defaults"
+
+
+def _database(settings: Settings) -> Finding:
+    from sqlalchemy import text
+
+    from serve.settings import database_url
+    from serve.store.database import Database
+
+    url = database_url(settings)
+    kind = url.partition(":")[0].partition("+")[0]
+    if kind == "sqlite" and not Path(url.removeprefix("sqlite:///")).exists():
+        return Finding("database", works=True, detail="SQLite, made at the first start of `emend serve`", needed=True)
+    try:
+        with closing(Database(url, None)) as database:  # looked at only: migrating is the service's affair
+            database.read(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
+    except BoundaryError as error:
+        return Finding("database", works=False, detail=str(error), needed=True)
+    return Finding("database", works=True, detail=f"{kind} answers", needed=True)
 
 
 def _model(spec: str | None) -> Finding:

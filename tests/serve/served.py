@@ -75,7 +75,13 @@ def serving(*options, auth="off", **environment):
 def serving_over(*options, auth="off", **environment):
     """As `serving`, with what it said on the way and its process."""
     command = [sys.executable, "-m", "serve", "serve", "--port", "0", "--auth", auth, *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "EMEND_LOG_LEVEL": "error", **environment}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "EMEND_LOG_LEVEL": "error",
+        **environment,
+    }
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     told = ""
     try:

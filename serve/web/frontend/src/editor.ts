@@ -9,7 +9,6 @@ import { EditorState, type Extension } from "@codemirror/state";
 import { EditorView, drawSelection, keymap, lineNumbers, placeholder } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { nonce } from "./dom";
-import { heatMap } from "./heat";
 import { separatorOf } from "./texts";
 
 const LANGUAGES: readonly [RegExp, string, () => Extension][] = [
@@ -49,8 +48,8 @@ export function base(path: string): Extension {
   ];
 }
 
-/** The state of a file that can be edited. `label` is what screen readers say. */
-export function fileState(path: string, text: string, label: string): EditorState {
+/** The state of a file that can be edited. `label` is what screen readers say, `extra` what this editor has besides. */
+export function fileState(path: string, text: string, label: string, extra: Extension): EditorState {
   const separator = separatorOf(text);
   return EditorState.create({
     doc: text, // split by the separator below
@@ -58,12 +57,12 @@ export function fileState(path: string, text: string, label: string): EditorStat
       EditorState.lineSeparator.of(separator),
       EditorView.clipboardInputFilter.of((pasted) => pasted.replace(/\r\n?|\n/g, separator)),
       base(path),
-      heatMap(),
+      extra,
       history(),
       drawSelection(),
       bracketMatching(),
       indentOnInput(),
-      placeholder(`Paste ${label.startsWith("Test") ? "tests" : "code"} here, or drop files`),
+      placeholder(`Paste ${label.startsWith("Test") ? "tests" : "code"} or drop files`),
       EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
       keymap.of([...defaultKeymap.filter((binding) => binding.key !== "Mod-Enter"), ...historyKeymap]),
     ],

@@ -1,6 +1,6 @@
 // A set of files in one editor with tabs. Owns their texts byte for byte (newlines, byte order mark).
 
-import { EditorState } from "@codemirror/state";
+import type { EditorState, Extension } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 import { el, nonce } from "./dom";
 import { fileState, languageName } from "./editor";
@@ -27,6 +27,7 @@ export class FileSet {
     root: HTMLElement,
     private readonly what: string,
     private readonly fresh: string,
+    private readonly extra: Extension,
   ) {
     const part = <T extends HTMLElement>(name: string): T => {
       const found = root.querySelector<T>(`[data-part=${name}]`);
@@ -131,7 +132,7 @@ export class FileSet {
 
   private opened({ path, text }: FileIn): Open {
     const bom = text.startsWith(BOM);
-    return { path, bom, state: fileState(path, bom ? text.slice(1) : text, `${this.what} ${path}`) };
+    return { path, bom, state: fileState(path, bom ? text.slice(1) : text, `${this.what} ${path}`, this.extra) };
   }
 
   private current(): Open {

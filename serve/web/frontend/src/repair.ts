@@ -6,7 +6,7 @@ import { byId, copyText, dataBlock, download, el } from "./dom";
 import { EXAMPLES } from "./examples";
 import { FileSet, readFiles } from "./files";
 import { follow } from "./follow";
-import { level, percent } from "./heat";
+import { heatMap, level, percent } from "./heat";
 import { linesOf, replacements } from "./texts";
 import { ENDED, type Fault, type FileIn, type Job, type Model, type Repair, type Request, STATE_WORDS, type State } from "./wire";
 
@@ -15,8 +15,8 @@ const LOG_NAME = /\.(log|txt|out|err|trace)$/i;
 const SAY_MS = 1500; // between two sentences of the live region
 
 const input = (id: string): HTMLInputElement => byId<HTMLInputElement>(id);
-const code = new FileSet(byId("code"), "Code", "main.py");
-const tests = new FileSet(byId("tests"), "Test", "test_main.py");
+const code = new FileSet(byId("code"), "Code", "main.py", heatMap());
+const tests = new FileSet(byId("tests"), "Test", "test_main.py", []);
 const candidates = new Candidates({ accept: () => void accept(), reject: () => void reject() });
 
 let job = "";

@@ -10,17 +10,37 @@ from pathlib import Path
 
 from rich.status import Status
 
-from repair.errors import NothingToRepair
+from repair.errors import InputError, NothingToRepair
 from repair.model import Model
 from repair.pipeline import Event, Finished, SuspectsFound
 from repair.verdicts import Judgement, RepairResult, Verdict
 from serve.commands.given import Given, foreign_note, read_request
+from serve.commands.reports import OutputFormat, write_report
 from serve.oracles import Judging, events_of, project_oracle
 from serve.printing import print_patches, print_suspects, progress, stderr, stdout, write_diff
 
 
-def run(given: Given, *, apply: bool, diff_only: bool, as_json: bool) -> int:
-    """Exit code 0: a plausible patch (without tests: any), 1: none."""
+def run(
+    given: Given,
+    *,
+    apply: bool = False,
+    diff_only: bool = False,
+    as_json: bool = False,
+    output: OutputFormat = "text",
+    sarif_in: Path | None = None,
+) -> int:
+    """Exit code 0: a plausible patch (without tests: any; of a SARIF file: for each alert), 1: none."""
+    form: OutputFormat = "json" if as_json else output
+    if diff_only and form != "text":
+        raise InputError("--diff prints a diff; leave --json, --sarif and --output-format out", field="diff")
+    if sarif_in is not None:
+        from serve.commands import alerts
+
+        return alerts.run(given, sarif_in, apply=apply, diff_only=diff_only, form=form)
+    return _run(given, apply=apply, diff_only=diff_only, form=form)
+
+
+def _run(given: Given, *, apply: bool, diff_only: bool, form: OutputFormat) -> int:
     from repair.models.select import load_model
 
     root, request = read_request(given)
@@ -34,21 +54,24 @@ def run(given: Given, *, apply: bool, diff_only: bool, as_json: bool) -> int:
         if status:
             status.update("running the tests" if given.test else "reading the code")
         with closing(events_of(request, model, oracle)) as events:
-            result = _followed(events, status)
-    if as_json:
-        _print_json(result, model)
-    elif diff_only:
+            result = followed(events, status)
+    if diff_only:
         _print_diff(result)
-    else:
+    elif form == "json":
+        _print_json(result, model)
+    elif form == "text":
         _print(result)
+    else:
+        sources = {source.path: source for source in result.request.sources}
+        write_report(form, result.suspects, result.judgements, sources, notes=result.notes)
     for note in result.notes:
         remarks.print(f"note: {note}", soft_wrap=True)
-    applied = apply and _apply(root, result)
+    applied = apply and write_patch(root, result)
     remarks.print(sentence(result, tests=given.test is not None, applied=applied), soft_wrap=True)
     return 0 if best(result) else 1
 
 
-def _followed(events: Iterator[Event], status: Status | None) -> RepairResult:
+def followed(events: Iterator[Event], status: Status | None) -> RepairResult:
     """Run a repair to its end, telling how far it is."""
     plausible = 0
     for event in events:
@@ -105,7 +128,7 @@ def _print_json(result: RepairResult, model: Model | None) -> None:
     sys.stdout.write(out.model_dump_json(indent=2) + "\n")
 
 
-def _apply(root: Path, result: RepairResult) -> bool:
+def write_patch(root: Path, result: RepairResult) -> bool:
     """Write the chosen patch; a patch that no test judged is never written."""
     if result.chosen is None:
         return False

@@ -34,8 +34,10 @@ class Given:
 
 def read_request(given: Given) -> tuple[Path, RepairRequest]:
     """The project's root and the request. Raises InputError for what cannot be read."""
+    if not given.paths:
+        raise InputError("no source file was given; name those that may be changed", field="path")
     root = project_root(given.paths, has_tests=given.test is not None)
-    sources = tuple(_read(root, path) for path in given.paths)
+    sources = tuple(read_project_source(root, path) for path in given.paths)
     defect = parse_error(read_error(given.error)) if given.error is not None else Defect()
     return root, RepairRequest(sources, defect, Budget(given.candidates, given.seconds))
 
@@ -62,7 +64,8 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow the links
 
 
-def _read(root: Path, path: Path) -> Source:
+def read_project_source(root: Path, path: Path) -> Source:
+    """A file that may be changed. Raises InputError: missing, outside of `root`, too large, of no known language."""
     full = _absolute(path)
     if full.is_dir():
         raise InputError(f"{path} is a directory; name the source files in it that may be changed", field="path")

@@ -6,11 +6,12 @@ import sys
 import uuid
 
 from serve.commands.given import Given, foreign_note, read_request
+from serve.commands.reports import OutputFormat, write_report
 from serve.oracles import Judging, locate, project_oracle
 from serve.printing import print_suspects, progress, stderr, stdout
 
 
-def run(given: Given, *, as_json: bool) -> int:
+def run(given: Given, *, as_json: bool = False, output: OutputFormat = "text") -> int:
     """Exit code 0 when there is a suspect, 1 when there is none."""
     from repair.models.select import load_model
 
@@ -23,7 +24,7 @@ def run(given: Given, *, as_json: bool) -> int:
         model = load_model(given.model, adapter=str(given.adapter) if given.adapter else None)
         found = locate(request, model, oracle)
     sources = {source.path: source for source in request.sources}
-    if as_json:
+    if as_json or output == "json":
         from serve.wire import localization_out
 
         name = model.name if model else "none"
@@ -31,6 +32,8 @@ def run(given: Given, *, as_json: bool) -> int:
             found.suspects, sources, identity=f"loc_{uuid.uuid4().hex}", model=name, no_fault=found.no_fault
         )
         sys.stdout.write(out.model_dump_json(indent=2) + "\n")
+    elif output != "text":
+        write_report(output, found.suspects, (), sources)
     else:
         print_suspects(stdout(), found.suspects, sources)
         if found.no_fault is not None:

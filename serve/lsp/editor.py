@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from serve.lsp.project import Buffer
 from serve.lsp.session import Work
 
 _log = logging.getLogger("emend.lsp")
-_CREATE_SECONDS = 2.0  # for the editor to make a progress bar
+_ANSWER_SECONDS = 2.0  # for the editor to make a progress bar, or to tell its settings
 
 
 class EditorClient:
@@ -32,6 +33,8 @@ class EditorClient:
         self._given = options
         self._of_folder: dict[Path, Options] = {}
         self._tasks: dict[types.ProgressToken, Callable[[], None]] = {}
+        self._settled = asyncio.Event()
+        self._settled.set()
 
     @property
     def encoding(self) -> str:
@@ -91,7 +94,7 @@ class EditorClient:
         if not (window and window.work_done_progress):
             return False
         try:
-            await asyncio.wait_for(self._server.work_done_progress.create_async(token), _CREATE_SECONDS)
+            await asyncio.wait_for(self._server.work_done_progress.create_async(token), _ANSWER_SECONDS)
         except (TimeoutError, JsonRpcException):
             return False
         value = types.WorkDoneProgressBegin(title=f"Emend: {title}", cancellable=True)
@@ -109,6 +112,11 @@ class EditorClient:
         self._of_folder.clear()
         self._complain(complaints)
 
+    async def settled(self) -> None:
+        """Wait until the editor has answered for its settings, if not for long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), _ANSWER_SECONDS)
+
     async def ask_settings(self) -> None:
         """Ask the editor for each folder's settings, where it can be asked."""
         workspace = self._server.client_capabilities.workspace
@@ -117,11 +125,14 @@ class EditorClient:
         roots = self.folders()
         items = [types.ConfigurationItem(scope_uri=root.as_uri(), section="emend") for root in roots]
         items = items or [types.ConfigurationItem(section="emend")]
+        self._settled.clear()
         try:
             answers = await self._server.workspace_configuration_async(types.ConfigurationParams(items))
         except JsonRpcException as error:
             _log.warning("the editor did not tell its settings: %s", error)
             return
+        finally:
+            self._settled.set()
         for root, answer in zip(roots or (None,), answers, strict=False):
             options, complaints = with_settings(self._options, plain(answer))
             if root is None:

@@ -33,7 +33,8 @@ class Fix:
     def title(self) -> str:
         """The first line it writes, and what the tests say of it."""
         files = self.judgement.candidate.patch.files
-        more = f" (and {len(files) - 1} more files)" if len(files) > 1 else ""
+        noun = "file" if len(files) == 2 else "files"
+        more = f" (and {len(files) - 1} more {noun})" if len(files) > 1 else ""
         said = _SAID[self.judgement.verdict]
         code = next(_new_line(file, self.bases[file.path]) for file in files)
         return f"Repair with Emend ({said}): {code}{more}"

@@ -64,6 +64,7 @@ class EmendServer:
 
     async def command(self, name: str, given: tuple[object, ...]) -> object:
         """Do one of COMMANDS."""
+        await self.client.settled()
         texts = [value if isinstance(value, str) else None for value in (*given, None, None)]
         line = given[1] if len(given) > 1 and isinstance(given[1], int) else None
         session = self.session

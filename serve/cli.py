@@ -45,6 +45,15 @@ class Minimum(StrEnum):
     C = "C"
 
 
+class OutputFormat(StrEnum):
+    """How results are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+    SARIF = "sarif"
+
+
 class Order(StrEnum):
     """How candidates are ordered before they are judged."""
 
@@ -92,6 +101,8 @@ SandboxMinimum = Annotated[
     Minimum, typer.Option("--sandbox-minimum", help="Refuse to run tests in a weaker sandbox than this.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, in the format of the HTTP service.")]
+Printed = Annotated[OutputFormat, typer.Option("--output-format", help="How results are printed.")]
+Sarif = Annotated[bool, typer.Option("--sarif", help="Short for --output-format sarif.")]
 
 Config = Annotated[
     Path | None,
@@ -118,18 +129,25 @@ SummaryJson = Annotated[bool, typer.Option("--json", help="Print the summary as 
 
 @app.command()
 def fix(
-    paths: Paths,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", help="Source files that may be changed.")
+    ] = None,
     error: Error = None,
     test: Test = None,
     candidates: Candidates = 400,
     seconds: Seconds = 60.0,
     apply: Annotated[bool, typer.Option("--apply", help="Write the chosen patch to the files.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print the best patch as a diff only, for `git apply`.")] = False,
+    sarif_in: Annotated[
+        Path | None, typer.Option("--sarif-in", metavar="FILE", help="Repair the alerts of a SARIF file.")
+    ] = None,
     model: ModelSpec = None,
     adapter: Adapter = None,
     python: Interpreter = None,
     sandbox_minimum: SandboxMinimum = Minimum.B,
     unsafe_no_sandbox: Unsafe = False,
+    output_format: Printed = OutputFormat.TEXT,
+    sarif: Sarif = False,
     as_json: Json = False,
 ) -> None:
     """Find the fault, propose patches, judge them by the tests.
@@ -140,9 +158,13 @@ def fix(
     from serve.commands.given import Given
 
     given = Given(
-        tuple(paths), error, test, candidates, seconds, model, adapter, python, sandbox_minimum.value, unsafe_no_sandbox
+        tuple(paths or ()), error, test, candidates, seconds, model, adapter, python, sandbox_minimum.value,
+        unsafe_no_sandbox,
+    )  # fmt: skip
+    output = OutputFormat.SARIF if sarif else output_format
+    raise typer.Exit(
+        command.run(given, apply=apply, diff_only=diff, as_json=as_json, output=output.value, sarif_in=sarif_in)
     )
-    raise typer.Exit(command.run(given, apply=apply, diff_only=diff, as_json=as_json))
 
 
 @app.command()
@@ -156,6 +178,8 @@ def locate(
     python: Interpreter = None,
     sandbox_minimum: SandboxMinimum = Minimum.B,
     unsafe_no_sandbox: Unsafe = False,
+    output_format: Printed = OutputFormat.TEXT,
+    sarif: Sarif = False,
     as_json: Json = False,
 ) -> None:
     """Rank the places that may hold the fault, and say why."""
@@ -165,7 +189,8 @@ def locate(
     given = Given(
         tuple(paths), error, test, 1, seconds, model, adapter, python, sandbox_minimum.value, unsafe_no_sandbox
     )
-    raise typer.Exit(command.run(given, as_json=as_json))
+    output = OutputFormat.SARIF if sarif else output_format
+    raise typer.Exit(command.run(given, as_json=as_json, output=output.value))
 
 
 @app.command()

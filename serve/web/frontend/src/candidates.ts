@@ -231,6 +231,7 @@ function changedLine({ diff, edits }: Patch): string {
 
 function testsShort({ tests }: Patch): string {
   if (tests.status === "not run") return "tests not run";
+  if (tests.passed + tests.failed === 0) return `tests ${tests.status}`;
   return `${tests.passed} passed, ${tests.failed} failed`;
 }
 
@@ -239,7 +240,7 @@ function testsLong({ tests }: Patch): HTMLElement {
   if (tests.status === "not run") told.append(`not run${tests.reason ? `: ${tests.reason}` : ""}`);
   else {
     told.append(`${tests.passed} passed, ${tests.failed} failed in ${tests.runs} ${tests.runs === 1 ? "run" : "runs"}`);
-    if (tests.reason) told.append(` (${tests.reason})`);
+    if (tests.reason && tests.status !== "passed") told.append(` (${tests.reason})`);
     if (tests.failing.length > 0) told.append(el("ul", {}, ...tests.failing.map((id) => el("li", {}, el("code", {}, id)))));
   }
   return told;

@@ -9,26 +9,33 @@ import type { Fault } from "./wire";
 
 const LEVELS = 5;
 
-/** 1 (a little) to 5 (most). */
-export function level(suspiciousness: number): number {
-  return Math.min(LEVELS, Math.max(1, Math.ceil(suspiciousness * LEVELS)));
+const FULL = 0.5; // the hottest suspect has the last colour from this suspiciousness on
+
+/** 1 (a little) to 5 (most): relative to the hottest, so that a flat ranking still shows where to look first. */
+export function levels(faults: readonly Fault[]): (fault: Fault) => number {
+  const most = Math.max(FULL, ...faults.map((fault) => fault.suspiciousness));
+  return ({ suspiciousness }) => Math.min(LEVELS, Math.max(1, Math.ceil((suspiciousness / most) * LEVELS)));
 }
 
 export function percent(suspiciousness: number): string {
-  return String(Math.round(Math.min(1, Math.max(0, suspiciousness)) * 100));
+  const value = Math.min(1, Math.max(0, suspiciousness)) * 100;
+  return value > 0 && value < 1 ? "<1" : value.toFixed(0);
 }
 
 class Mark extends GutterMarker {
-  constructor(readonly fault: Fault) {
+  constructor(
+    readonly fault: Fault,
+    readonly level: number,
+  ) {
     super();
   }
   override eq(other: Mark): boolean {
-    return other.fault === this.fault;
+    return other.fault === this.fault && other.level === this.level;
   }
   override toDOM(): Node {
     const { suspiciousness, reasons } = this.fault;
     const title = `Suspiciousness ${percent(suspiciousness)} %\n${reasons.join("\n")}`;
-    return el("span", { class: `heat heat-${level(suspiciousness)}`, title }, el("b", {}, percent(suspiciousness)));
+    return el("span", { class: `heat heat-${this.level}`, title }, el("b", {}, percent(suspiciousness)));
   }
 }
 
@@ -67,11 +74,12 @@ function heated(faults: readonly Fault[], start: (line: number) => number | null
       if (!known || known.suspiciousness < fault.suspiciousness) hottest.set(at, fault);
     }
   }
+  const level = levels(faults);
   const marks: Range<Mark>[] = [];
   const lines: Range<Decoration>[] = [];
   for (const [at, fault] of [...hottest].sort((one, other) => one[0] - other[0])) {
-    marks.push(new Mark(fault).range(at));
-    lines.push(Decoration.line({ class: `hot hot-${level(fault.suspiciousness)}` }).range(at));
+    marks.push(new Mark(fault, level(fault)).range(at));
+    lines.push(Decoration.line({ class: `hot hot-${level(fault)}` }).range(at));
   }
   return { marks: RangeSet.of(marks), lines: RangeSet.of(lines) };
 }

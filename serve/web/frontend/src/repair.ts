@@ -6,7 +6,7 @@ import { byId, copyText, dataBlock, download, el } from "./dom";
 import { EXAMPLES } from "./examples";
 import { FileSet, readFiles } from "./files";
 import { follow } from "./follow";
-import { heatMap, level, percent } from "./heat";
+import { heatMap, levels, percent } from "./heat";
 import { linesOf, replacements } from "./texts";
 import { ENDED, type Fault, type FileIn, type Job, type Model, type Repair, type Request, STATE_WORDS, type State } from "./wire";
 
@@ -243,11 +243,12 @@ function drawSuspects(faults: readonly Fault[]): void {
   candidates.suspects(faults);
   byId("suspects").hidden = faults.length === 0;
   const several = new Set(sent.map((file) => file.path)).size > 1;
+  const level = levels(faults);
   const items = faults.map((fault) => {
     const { first, last } = linesOf(fault.span);
     const where = `${several ? `${fault.path}, ` : ""}${first === last ? `line ${first}` : `lines ${first}–${last}`}`;
     const value = percent(fault.suspiciousness);
-    const mark = el("span", { class: `heat heat-${level(fault.suspiciousness)}` }, el("b", {}, value));
+    const mark = el("span", { class: `heat heat-${level(fault)}` }, el("b", {}, value));
     const go = el("button", { type: "button", class: "suspect" }, mark, el("span", {}, `${where}, ${value} %`), el("span", { class: "muted" }, fault.reasons.join("; ")));
     mark.setAttribute("aria-hidden", "true");
     go.addEventListener("click", () => code.go(fault.path, first));

@@ -130,7 +130,8 @@ class _Asked:
         return None
 
     async def lines(self, job_id: str, after: int) -> AsyncGenerator[str]:
-        """The events of a job as a stream."""
+        """The events of a job as a stream; whoever loses it comes again after a second."""
+        yield "retry: 1000\n\n"
         async with aclosing(follow(self._parts.store, job_id, after)) as events:
             async for event in events:
                 yield sse(event.name, event.data, number=event.seq)

@@ -47,7 +47,7 @@ def keys(state, *argv):
 
 
 def events(text):
-    blocks = [block.split("\n") for block in text.strip().split("\n\n") if not block.startswith(":")]
+    blocks = [block.split("\n") for block in text.strip().split("\n\n") if not block.startswith((":", "retry"))]
     return [{name: value for name, _, value in (line.partition(": ") for line in block)} for block in blocks]
 
 

@@ -30,6 +30,7 @@ class Given:
     python: Path | None
     sandbox_minimum: str
     unsafe_no_sandbox: bool
+    sarif_in: Path | None = None
 
 
 def read_request(given: Given) -> tuple[Path, RepairRequest]:

@@ -393,7 +393,7 @@ def test_every_alert_is_repaired(project, capfd):
     undefined = alert("calc.py", {"region": {"startLine": 6, "startColumn": 28}}, ruleId="F821",
                       message={"text": "undefined name `x`"})  # fmt: skip
     sarif = write_alerts(project, undefined)
-    assert fix.run(asked(), sarif_in=sarif) == 0
+    assert fix.run(asked(sarif_in=sarif)) == 0
     told = capfd.readouterr()
     assert "calc.py:6: F821: undefined name `x` (run 0, result 0)" in told.out
     assert "+++ b/calc.py" in told.out
@@ -403,12 +403,12 @@ def test_every_alert_is_repaired(project, capfd):
 
 def test_alerts_and_their_patches_as_sarif_and_json(project, capfd, schema):
     sarif = write_alerts(project, alert("calc.py", {"region": {"startLine": 6}}, ruleId="F821"))
-    assert fix.run(asked(), sarif_in=sarif, output="sarif") == 0
+    assert fix.run(asked(sarif_in=sarif), output="sarif") == 0
     told = json.loads(capfd.readouterr().out)
     check_schema(told, schema)
     (result,) = told["runs"][0]["results"]
     assert (result["message"]["text"], len(result["fixes"])) == ("F821: bad", 1)
-    assert fix.run(asked("calc.py"), sarif_in=sarif, as_json=True) == 0
+    assert fix.run(asked("calc.py", sarif_in=sarif), as_json=True) == 0
     (one,) = json.loads(capfd.readouterr().out)["alerts"]
     assert one["alert"]["line"] == 6
     assert one["repair"]["patches"][0]["verdict"] == "undecided"
@@ -416,16 +416,16 @@ def test_alerts_and_their_patches_as_sarif_and_json(project, capfd, schema):
 
 def test_patches_of_alerts_are_judged_and_applied(project, capfd):
     sarif = write_alerts(project, alert("calc.py", {"region": {"startLine": 2}}, ruleId="X"))
-    assert fix.run(asked(test="python -m pytest -q test_calc.py"), sarif_in=sarif, apply=True) == 0
+    assert fix.run(asked(test="python -m pytest -q test_calc.py", sarif_in=sarif), apply=True) == 0
     assert "return a + b" in (project / "calc.py").read_text()
 
 
 def test_unusable_alerts_name_the_result(project):
     with pytest.raises(InputError, match=r"run 0, result 0: .*none\.py: no such file"):
-        fix.run(asked(), sarif_in=write_alerts(project, alert("none.py")))
+        fix.run(asked(sarif_in=write_alerts(project, alert("none.py"))))
     with pytest.raises(InputError, match="--error"):
-        fix.run(asked(error="x"), sarif_in=write_alerts(project))
+        fix.run(asked(error="x", sarif_in=write_alerts(project)))
     with pytest.raises(InputError, match="No such file"):
-        fix.run(asked(), sarif_in=project / "absent.sarif")
+        fix.run(asked(sarif_in=project / "absent.sarif"))
     with pytest.raises(InputError, match="--diff"):
         fix.run(asked("calc.py"), diff_only=True, output="sarif")

@@ -27,23 +27,23 @@ def run(
     diff_only: bool = False,
     as_json: bool = False,
     output: OutputFormat = "text",
-    passing_ok: bool = False,
+    sarif_in: Path | None = None,
 ) -> int:
-    """Exit code 0: a plausible patch (without tests: any; of the alerts of `given.sarif_in`: for each), 1: none.
+    """Exit code 0: a plausible patch (without tests: any; of a SARIF file: for each alert), 1: none.
 
-    With `passing_ok` tests that pass as they are give 0 too, and an empty report: what a hook or a CI job wants.
+    With `given.passing_ok` tests that pass as they are give 0 too, and an empty report: what a hook or a CI job wants.
     """
     form: OutputFormat = "json" if as_json else output
     if diff_only and form != "text":
         raise InputError("--diff prints a diff; leave --json, --sarif and --output-format out", field="diff")
-    if given.sarif_in is not None:
+    if sarif_in is not None:
         from serve.commands import alerts
 
-        return alerts.run(given, given.sarif_in, apply=apply, diff_only=diff_only, form=form)
+        return alerts.run(given, sarif_in, apply=apply, diff_only=diff_only, form=form)
     try:
         return _run(given, apply=apply, diff_only=diff_only, form=form)
     except NothingToRepair as nothing:
-        if not passing_ok:
+        if not given.passing_ok:
             raise
         if form in ("github", "sarif"):
             write_report(form, (), (), {}, notes=(str(nothing),))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from repair.candidates import Candidate
 from repair.defects import Budget, Diagnostic, Location
 from repair.edits import Edit, FilePatch, Patch, Span
-from repair.errors import InputError
+from repair.errors import InputError, NothingToRepair
 from repair.sources import Source
 from repair.verdicts import Judgement, Suspect, Verdict
 from serve.alerts import alert_request, lines_of, read_alerts
@@ -393,7 +394,7 @@ def test_every_alert_is_repaired(project, capfd):
     undefined = alert("calc.py", {"region": {"startLine": 6, "startColumn": 28}}, ruleId="F821",
                       message={"text": "undefined name `x`"})  # fmt: skip
     sarif = write_alerts(project, undefined)
-    assert fix.run(asked(sarif_in=sarif)) == 0
+    assert fix.run(asked(), sarif_in=sarif) == 0
     told = capfd.readouterr()
     assert "calc.py:6: F821: undefined name `x` (run 0, result 0)" in told.out
     assert "+++ b/calc.py" in told.out
@@ -403,12 +404,12 @@ def test_every_alert_is_repaired(project, capfd):
 
 def test_alerts_and_their_patches_as_sarif_and_json(project, capfd, schema):
     sarif = write_alerts(project, alert("calc.py", {"region": {"startLine": 6}}, ruleId="F821"))
-    assert fix.run(asked(sarif_in=sarif), output="sarif") == 0
+    assert fix.run(asked(), sarif_in=sarif, output="sarif") == 0
     told = json.loads(capfd.readouterr().out)
     check_schema(told, schema)
     (result,) = told["runs"][0]["results"]
     assert (result["message"]["text"], len(result["fixes"])) == ("F821: bad", 1)
-    assert fix.run(asked("calc.py", sarif_in=sarif), as_json=True) == 0
+    assert fix.run(asked("calc.py"), sarif_in=sarif, as_json=True) == 0
     (one,) = json.loads(capfd.readouterr().out)["alerts"]
     assert one["alert"]["line"] == 6
     assert one["repair"]["patches"][0]["verdict"] == "undecided"
@@ -416,16 +417,27 @@ def test_alerts_and_their_patches_as_sarif_and_json(project, capfd, schema):
 
 def test_patches_of_alerts_are_judged_and_applied(project, capfd):
     sarif = write_alerts(project, alert("calc.py", {"region": {"startLine": 2}}, ruleId="X"))
-    assert fix.run(asked(test="python -m pytest -q test_calc.py", sarif_in=sarif), apply=True) == 0
+    assert fix.run(asked(test="python -m pytest -q test_calc.py"), sarif_in=sarif, apply=True) == 0
     assert "return a + b" in (project / "calc.py").read_text()
+
+
+def test_tests_that_pass_may_end_well(project, capfd):
+    given_ = asked("calc.py", test="python -m pytest -q", passing_ok=True)
+    (project / "calc.py").write_text(CALC.replace("a - b", "a + b"))
+    assert fix.run(given_, output="sarif") == 0
+    told = json.loads(capfd.readouterr().out)["runs"][0]
+    assert told["results"] == []
+    assert "pass as they are" in told["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    with pytest.raises(NothingToRepair):
+        fix.run(replace(given_, passing_ok=False), output="sarif")
 
 
 def test_unusable_alerts_name_the_result(project):
     with pytest.raises(InputError, match=r"run 0, result 0: .*none\.py: no such file"):
-        fix.run(asked(sarif_in=write_alerts(project, alert("none.py"))))
+        fix.run(asked(), sarif_in=write_alerts(project, alert("none.py")))
     with pytest.raises(InputError, match="--error"):
-        fix.run(asked(error="x", sarif_in=write_alerts(project)))
+        fix.run(asked(error="x"), sarif_in=write_alerts(project))
     with pytest.raises(InputError, match="No such file"):
-        fix.run(asked(sarif_in=project / "absent.sarif"))
+        fix.run(asked(), sarif_in=project / "absent.sarif")
     with pytest.raises(InputError, match="--diff"):
         fix.run(asked("calc.py"), diff_only=True, output="sarif")

@@ -29,7 +29,10 @@ def run(
     output: OutputFormat = "text",
     sarif_in: Path | None = None,
 ) -> int:
-    """Exit code 0: a plausible patch (without tests: any; of a SARIF file: for each alert), 1: none."""
+    """Exit code 0: a plausible patch (without tests: any; of a SARIF file: for each alert), 1: none.
+
+    With `given.passing_ok` tests that pass as they are give 0 too, and an empty report: what a hook or a CI job wants.
+    """
     form: OutputFormat = "json" if as_json else output
     if diff_only and form != "text":
         raise InputError("--diff prints a diff; leave --json, --sarif and --output-format out", field="diff")
@@ -37,7 +40,15 @@ def run(
         from serve.commands import alerts
 
         return alerts.run(given, sarif_in, apply=apply, diff_only=diff_only, form=form)
-    return _run(given, apply=apply, diff_only=diff_only, form=form)
+    try:
+        return _run(given, apply=apply, diff_only=diff_only, form=form)
+    except NothingToRepair as nothing:
+        if not given.passing_ok:
+            raise
+        if form in ("github", "sarif"):
+            write_report(form, (), (), {}, notes=(str(nothing),))
+        stderr().print(str(nothing), soft_wrap=True, markup=False)
+        return 0
 
 
 def _run(given: Given, *, apply: bool, diff_only: bool, form: OutputFormat) -> int:

@@ -30,6 +30,7 @@ class Given:
     python: Path | None
     sandbox_minimum: str
     unsafe_no_sandbox: bool
+    passing_ok: bool = False  # tests that pass as they are end the command well
 
 
 def read_request(given: Given) -> tuple[Path, RepairRequest]:

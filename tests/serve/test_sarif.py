@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from repair.candidates import Candidate
 from repair.defects import Budget, Diagnostic, Location
 from repair.edits import Edit, FilePatch, Patch, Span
-from repair.errors import InputError
+from repair.errors import InputError, NothingToRepair
 from repair.sources import Source
 from repair.verdicts import Judgement, Suspect, Verdict
 from serve.alerts import alert_request, lines_of, read_alerts
@@ -418,6 +419,17 @@ def test_patches_of_alerts_are_judged_and_applied(project, capfd):
     sarif = write_alerts(project, alert("calc.py", {"region": {"startLine": 2}}, ruleId="X"))
     assert fix.run(asked(test="python -m pytest -q test_calc.py"), sarif_in=sarif, apply=True) == 0
     assert "return a + b" in (project / "calc.py").read_text()
+
+
+def test_tests_that_pass_may_end_well(project, capfd):
+    given_ = asked("calc.py", test="python -m pytest -q", passing_ok=True)
+    (project / "calc.py").write_text(CALC.replace("a - b", "a + b"))
+    assert fix.run(given_, output="sarif") == 0
+    told = json.loads(capfd.readouterr().out)["runs"][0]
+    assert told["results"] == []
+    assert "pass as they are" in told["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
+    with pytest.raises(NothingToRepair):
+        fix.run(replace(given_, passing_ok=False), output="sarif")
 
 
 def test_unusable_alerts_name_the_result(project):

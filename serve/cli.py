@@ -11,7 +11,34 @@ from typing import Annotated
 
 import typer
 
+from serve import cli_service
 from serve.boundary import ErrorBoundary
+from serve.cli_options import (
+    Adapter,
+    Candidates,
+    Config,
+    Error,
+    Interpreter,
+    Jobs,
+    Json,
+    Minimum,
+    ModelSpec,
+    Order,
+    Output,
+    OutputFormat,
+    Overrides,
+    Paths,
+    Printed,
+    Ray,
+    Recipe,
+    SandboxMinimum,
+    Sarif,
+    Search,
+    Seconds,
+    SummaryJson,
+    Test,
+    Unsafe,
+)
 
 app = typer.Typer(
     name="emend",
@@ -31,100 +58,6 @@ training = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(training, name="train")
-access = typer.Typer(help="Keys of the service.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(access, name="keys")
-journal = typer.Typer(help="Repairs that the service kept.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(journal, name="journal")
-
-
-class Minimum(StrEnum):
-    """The weakest sandbox tier that tests may run in."""
-
-    A = "A"
-    B = "B"
-    C = "C"
-
-
-class OutputFormat(StrEnum):
-    """How results are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    GITHUB = "github"
-    SARIF = "sarif"
-
-
-class Order(StrEnum):
-    """How candidates are ordered before they are judged."""
-
-    MODEL = "model"
-    HEURISTIC = "heuristic"
-    RANDOM = "random"
-
-
-class Search(StrEnum):
-    """How attacks on a case are sought."""
-
-    GREEDY = "greedy"
-    RANDOM = "random"
-    EACH = "each"
-
-
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Source files that may be changed.")]
-Error = Annotated[
-    str | None,
-    typer.Option("--error", metavar="TEXT|@FILE|-", help="The failure's text, a file of it, or - for stdin."),
-]
-Test = Annotated[
-    str | None,
-    typer.Option("--test", metavar="CMD", help="Test command, run in a sandboxed copy of the current directory."),
-]
-Candidates = Annotated[int, typer.Option("--candidates", min=1, metavar="N", help="Candidates to judge at most.")]
-Seconds = Annotated[float, typer.Option("--seconds", min=0.1, metavar="S", help="Wall seconds to spend at most.")]
-ModelSpec = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="DIR|HUB_ID|URL|none",
-        help="Model; without it the one that ships with Emend, none: search only.",
-    ),
-]
-Adapter = Annotated[Path | None, typer.Option("--adapter", metavar="DIR", help="PEFT adapter for the model.")]
-Interpreter = Annotated[
-    Path | None, typer.Option("--python", metavar="EXE", help="Interpreter for the tests; else the project's .venv.")
-]
-Unsafe = Annotated[
-    bool,
-    typer.Option("--unsafe-no-sandbox", help="Run tests with limits but without isolation if nothing better works."),
-]
-SandboxMinimum = Annotated[
-    Minimum, typer.Option("--sandbox-minimum", help="Refuse to run tests in a weaker sandbox than this.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, in the format of the HTTP service.")]
-Printed = Annotated[OutputFormat, typer.Option("--output-format", help="How results are printed.")]
-Sarif = Annotated[bool, typer.Option("--sarif", help="Short for --output-format sarif.")]
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings as TOML; else ./emend.toml where there is one."),
-]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, metavar="N", help="Repairs at a time (2).")]
-Database = Annotated[
-    str | None, typer.Option("--database", metavar="URL", help="SQLite or PostgreSQL; else a file in the state folder.")
-]
-
-Recipe = Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What the dataset is made of.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Recipe keys to set, as split.seed=3.")
-]
-Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder to write to; else the recipe's `output`.")
-]
-Jobs = Annotated[int | None, typer.Option("--jobs", min=1, metavar="N", help="Processes; else the recipe's `jobs`.")]
-Ray = Annotated[
-    str, typer.Option("--ray", metavar="ADDRESS", help="Work on a Ray cluster; `local` starts one on this machine.")
-]
-SummaryJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
 @app.command()
@@ -221,189 +154,7 @@ def doctor(config: Config = None, model: ModelSpec = None, as_json: Json = False
     raise typer.Exit(command.run(config, model, as_json=as_json))
 
 
-class Auth(StrEnum):
-    """Who may use the service."""
-
-    KEYS = "keys"
-    OFF = "off"
-
-
-@app.command()
-def serve(
-    config: Config = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen on (127.0.0.1).")] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on (8451), 0 for any free one.")
-    ] = None,
-    auth: Annotated[
-        Auth | None, typer.Option("--auth", help="Ask for keys (default), or off: only on a loopback address.")
-    ] = None,
-    model: ModelSpec = None,
-    adapter: Adapter = None,
-    python: Interpreter = None,
-    workers: Workers = None,
-    database: Database = None,
-    candidates: Annotated[
-        int | None, typer.Option("--candidates", min=1, help="Most candidates that a request may ask (1000).")
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option("--seconds", min=1, help="Most seconds that a request may ask (120).")
-    ] = None,
-    sandbox_minimum: Annotated[
-        Minimum | None, typer.Option("--sandbox-minimum", help="Refuse to run tests in a weaker sandbox than this (B).")
-    ] = None,
-    unsafe_no_sandbox: Unsafe = False,
-) -> None:
-    """Serve the HTTP interface and the page."""
-    from serve.commands import service as command
-    from serve.settings import read_settings
-
-    settings = read_settings(
-        config, host=host, port=port, auth=auth and auth.value, model=model, adapter=adapter, python=python,
-        workers=workers, database=database, max_candidates=candidates, max_seconds=seconds,
-        sandbox_minimum=sandbox_minimum and sandbox_minimum.value, unsafe_no_sandbox=unsafe_no_sandbox or None,
-    )  # fmt: skip
-    raise typer.Exit(command.run(settings))
-
-
-@app.command()
-def worker(
-    config: Config = None,
-    model: ModelSpec = None,
-    adapter: Adapter = None,
-    workers: Workers = None,
-    database: Database = None,
-) -> None:
-    """Do the jobs of a database, without HTTP: more machines for one service."""
-    from serve.commands import service as command
-    from serve.settings import read_settings
-
-    settings = read_settings(config, model=model, adapter=adapter, workers=workers, database=database)
-    raise typer.Exit(command.work(settings))
-
-
-@app.command()
-def lsp(
-    test: Annotated[
-        str | None, typer.Option("--test", metavar="CMD", help="Test command; else it is found out in the project.")
-    ] = None,
-    candidates: Candidates = 200,
-    seconds: Seconds = 60.0,
-    model: ModelSpec = None,
-    adapter: Adapter = None,
-    python: Interpreter = None,
-    sandbox_minimum: SandboxMinimum = Minimum.B,
-    unsafe_no_sandbox: Unsafe = False,
-) -> None:
-    """Serve an editor on stdin and stdout by the language server protocol."""
-    from serve.commands import lsp as command
-    from serve.lsp.options import Options
-
-    options = Options(
-        model=model,
-        adapter=adapter,
-        python=python,
-        test=test,
-        seconds=seconds,
-        candidates=candidates,
-        sandbox_minimum=sandbox_minimum.value,
-        unsafe_no_sandbox=unsafe_no_sandbox,
-    )
-    raise typer.Exit(command.run(options))
-
-
-@access.command("create")
-def keys_create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
-    scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="repair, jobs, metrics or admin; may be repeated.")
-    ] = None,
-    days: Annotated[float | None, typer.Option("--days", min=0.01, help="Days until it expires; else never.")] = None,
-    rate: Annotated[int | None, typer.Option("--rate", min=1, help="Requests a minute.")] = None,
-    concurrent: Annotated[int | None, typer.Option("--concurrent", min=1, help="Requests at a time.")] = None,
-    config: Config = None,
-    database: Database = None,
-    as_json: SummaryJson = False,
-) -> None:
-    """Make a key and print it, once."""
-    from serve.commands import keys as command
-    from serve.settings import read_settings
-
-    settings = read_settings(config, database=database)
-    raise typer.Exit(command.create(settings, name, scope or (), days, rate, concurrent, as_json=as_json))
-
-
-@access.command("list")
-def keys_list(config: Config = None, database: Database = None, as_json: SummaryJson = False) -> None:
-    """List the keys, without their secrets."""
-    from serve.commands import keys as command
-    from serve.settings import read_settings
-
-    raise typer.Exit(command.list_keys(read_settings(config, database=database), as_json=as_json))
-
-
-@access.command("revoke")
-def keys_revoke(
-    identity: Annotated[str, typer.Argument(metavar="ID", help="As `emend keys list` shows it.")],
-    config: Config = None,
-    database: Database = None,
-) -> None:
-    """Make a key worthless, within five seconds also in a service that runs."""
-    from serve.commands import keys as command
-    from serve.settings import read_settings
-
-    raise typer.Exit(command.revoke(read_settings(config, database=database), identity))
-
-
-Entry = Annotated[str, typer.Argument(metavar="ID", help="As `emend journal list` shows it.")]
-
-
-@journal.command("list")
-def journal_list(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Entries to show.")] = 50,
-    config: Config = None,
-    database: Database = None,
-    as_json: SummaryJson = False,
-) -> None:
-    """List repairs that were kept, newest first."""
-    from serve.commands import journal as command
-    from serve.settings import read_settings
-
-    raise typer.Exit(command.list_entries(read_settings(config, database=database), limit, as_json=as_json))
-
-
-@journal.command("show")
-def journal_show(entry: Entry, config: Config = None, database: Database = None) -> None:
-    """Print one as JSON."""
-    from serve.commands import journal as command
-    from serve.settings import read_settings
-
-    raise typer.Exit(command.show(read_settings(config, database=database), entry))
-
-
-@journal.command("delete")
-def journal_delete(entry: Entry, config: Config = None, database: Database = None) -> None:
-    """Forget one."""
-    from serve.commands import journal as command
-    from serve.settings import read_settings
-
-    raise typer.Exit(command.delete(read_settings(config, database=database), entry))
-
-
-@journal.command("export")
-def journal_export(
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; else standard output.")
-    ] = None,
-    config: Config = None,
-    database: Database = None,
-) -> None:
-    """Write accepted and rejected patches as a source of kind `feedback` for `emend data build`."""
-    from serve.commands import journal as command
-    from serve.settings import read_settings
-
-    raise typer.Exit(command.export(read_settings(config, database=database), output))
-
+cli_service.install(app)
 
 Suites = Annotated[
     list[Path], typer.Argument(metavar="SUITE...", help="JSON lines files of cases, or folders of a known layout.")

@@ -24,6 +24,7 @@ from serve.limits import MAX_SOURCE_BYTES, MIB
 from serve.projects import chosen_sources, unpack_text
 
 MAX_FILES = 64
+MAX_NAME_BYTES = 255  # of one name in a path: what Linux can write
 MAX_ERROR_CHARS = 200_000
 MAX_ARCHIVE_CHARS = 4 * (16 * MIB // 3 + 1)  # in base64; the service's own limit of a body may be lower
 MAX_SUSPECTS = 20
@@ -200,6 +201,8 @@ def check_path(path: str, field: str) -> None:
     parts = path.split("/")
     if path.startswith("/") or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise InputError(f"{path!r} is not a relative path inside the project", field=field)
+    if any(len(part.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES for part in parts):
+        raise InputError(f"a name in {path[:60]!r}... has more than {MAX_NAME_BYTES} bytes", field=field)
 
 
 def _refuse_nested(path: str, others: Iterable[str], field: str) -> None:

@@ -24,7 +24,7 @@ class LoginIn(BaseModel):
 
 def session_router(authority: Authority) -> APIRouter:
     """The two routes."""
-    router = APIRouter(tags=["session"])
+    router = APIRouter(include_in_schema=False)  # the page's own, no part of the interface
 
     @router.post("/login", status_code=204, responses=documented(400, 401, 403, 413, 415, 422, 429, 503))
     async def login(request: Request, body: LoginIn) -> Response:

@@ -59,14 +59,11 @@ AssertionError: total([2, 4], 0.5) is 0.5, not 3
 """
 DIFF = """--- a/src/shop.py
 +++ b/src/shop.py
-@@ -1,6 +1,6 @@
+@@ -1,3 +1,3 @@
  def total(prices, discount=0.0):
      amount = sum(prices)
 -    return amount - amount + discount
 +    return amount - amount * discount
- 
- 
- def cheapest(prices):
 """
 
 
@@ -169,24 +166,28 @@ def service(project):
 
 def test_lines_of_the_service(project, service):
     url, key = service
-    known = {"KEY": key}
     for line in [line for line in HERE if line.startswith(("curl", "emend keys", "emend journal"))]:
-        line = line.replace("http://127.0.0.1:8451", url)
-        if line.startswith("curl") and "Authorization" not in line:
-            line += f" -H 'Authorization: Bearer {key}'"
-        if " ID" in line:
-            kind = line.split()[1]
-            rows = json.loads(execute(project, f"emend {kind} list --json").stdout)
-            line = line.replace(" ID", " " + (rows["keys"] if kind == "keys" else rows["entries"])[-1]["id"])
-        done = execute(project, line, **known)
+        done = execute(project, completed(project, line, url, key), KEY=key)
         assert done.returncode == 0, (line, done.stderr)
         if line.startswith("curl"):
             assert json.loads(done.stdout)["patches"], line
 
 
+def completed(project, line, url, key):
+    """A line with the address, the key and the ids of this service."""
+    line = line.replace("http://127.0.0.1:8451", url)
+    if line.startswith("curl") and "Authorization" not in line:
+        line += f" -H 'Authorization: Bearer {key}'"
+    if " ID" in line:
+        kind = line.split()[1]
+        rows = json.loads(execute(project, f"emend {kind} list --json").stdout)
+        line = line.replace(" ID", " " + (rows["keys"] if kind == "keys" else rows["entries"])[-1]["id"])
+    return line
+
+
 def test_lines_that_start_a_service(project):
     for line in [line for line in HERE if line.startswith(("emend serve", "emend worker"))]:
-        arguments = shlex.split(line)[1:] + ["--model", "none"]
+        arguments = [*shlex.split(line)[1:], "--model", "none"]
         if arguments[0] == "serve":
             arguments += ["--port", "0"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(project / "state")}

@@ -1,4 +1,4 @@
-"""The running service against its own OpenAPI document, by schemathesis: no 5xx, no answer that it does not document."""
+"""The running service against its own OpenAPI document: no 5xx, no answer that it does not document."""
 
 import re
 import subprocess

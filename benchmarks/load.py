@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,15 +108,16 @@ async def clients(url: str, count: int, seconds: float, first: int) -> tuple[See
     return seen, time.perf_counter() - started
 
 
-async def health(url: str, stop: asyncio.Event) -> list[float]:
-    """Seconds of /healthz, ten times a second."""
+def health(url: str, seconds: float) -> list[float]:
+    """Seconds of /healthz, ten times a second, from a process of its own: the clients keep this one busy."""
     found: list[float] = []
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-        while not stop.is_set():
+    end = time.monotonic() + seconds
+    with httpx.Client(base_url=url, timeout=30) as client:
+        while time.monotonic() < end:
             started = time.perf_counter()
-            assert (await client.get("/healthz")).status_code == 200
+            assert client.get("/healthz").status_code == 200
             found.append(time.perf_counter() - started)
-            await asyncio.sleep(0.1)
+            time.sleep(0.1)
     return found
 
 
@@ -143,10 +145,12 @@ async def measure(url: str, pid: int, arguments: argparse.Namespace) -> bool:
     await clients(url, 2, 5, 10**7)  # warm
     alone, alone_seconds = await clients(url, 1, arguments.alone, 10**6)
     stop = asyncio.Event()
-    watching = [asyncio.create_task(health(url, stop)), asyncio.create_task(memory(pid, stop))]
-    together, seconds = await clients(url, arguments.clients, arguments.seconds, 0)
-    stop.set()
-    healthy, mib = await asyncio.gather(*watching)
+    with ProcessPoolExecutor(1) as apart:
+        healthy_later = asyncio.get_running_loop().run_in_executor(apart, health, url, arguments.seconds)
+        watching = asyncio.create_task(memory(pid, stop))
+        together, seconds = await clients(url, arguments.clients, arguments.seconds, 0)
+        stop.set()
+        healthy, mib = await healthy_later, await watching
     one, many = alone.answered / alone_seconds, together.answered / seconds
     quarter = max(1, len(mib) // 4)
     early, late = statistics.median(mib[quarter : 2 * quarter] or mib), statistics.median(mib[-quarter:])

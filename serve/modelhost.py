@@ -34,6 +34,7 @@ from serve.settings import Settings
 if TYPE_CHECKING:
     from repair.models.batching import BatchedModel
 
+_NICE = 5  # before the repair processes, which wait for it, after the service, which only moves bytes
 _START_SECONDS = 300.0  # a checkpoint of many gigabytes is read in that time
 _PAUSE = 0.05  # seconds
 _MAX_SOCKET = 90  # characters of its path; Linux takes 107
@@ -272,6 +273,7 @@ def main() -> int:
         stopping.set()
 
     signal.signal(signal.SIGTERM, stop)
+    os.nice(_NICE)
     given: dict[str, Any] = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     secret = bytes.fromhex(given["secret"])

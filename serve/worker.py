@@ -26,7 +26,7 @@ from serve.security.scrubbing import scrub_told
 from serve.settings import Settings
 
 _STDIN = 0
-_NICE = 5  # the service itself, which only moves bytes, goes first
+_NICE = 10  # the service itself, which only moves bytes, goes first
 
 
 class _Desk:

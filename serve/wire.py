@@ -7,7 +7,6 @@ nothing of HTTP, models or tests. Fields that it does not know are refused, neve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -113,29 +112,26 @@ class RepairIn(_Strict):
             raise ValueError("give at least one file, or an archive")
         return files
 
-    @cached_property
     def _members(self) -> Mapping[str, bytes]:
-        """Files of the archive, unpacked once; without those that `files` replace."""
+        """Files of the archive without those that `files` replace; not kept, as a request may wait for long."""
         given = [file.path for file in self.files]
         members = unpack_text(self.archive) if self.archive else {}
         for number, path in enumerate(given):
             _refuse_nested(path, members, f"files.{number}.path")
         return {path: content for path, content in members.items() if path not in given}
 
-    @cached_property
-    def _chosen(self) -> tuple[Source, ...]:
-        """What may be changed of the archive."""
+    def _chosen(self, members: Mapping[str, bytes]) -> tuple[Source, ...]:
+        """What may be changed of the archive's files."""
         if self.archive is None:
             if self.paths:
                 raise InputError("paths name members of an archive, and there is none", field="paths")
             return ()
-        members = self._members
         paths = self.paths or ([self.location.path] if self.location and not self.files else [])
         if self.files and not paths:
             return ()
         sent = {file.path for file in self.test.files} if self.test else set[str]()
-        members = {path: content for path, content in members.items() if path in paths or path not in sent}
-        return chosen_sources(members, paths, self._defect, most=MAX_FILES)
+        eligible = {path: content for path, content in members.items() if path in paths or path not in sent}
+        return chosen_sources(eligible, paths, self._defect, most=MAX_FILES)
 
     @property
     def _defect(self) -> Defect:
@@ -144,7 +140,7 @@ class RepairIn(_Strict):
     def to_sources(self) -> tuple[Source, ...]:
         """The files that may be changed. Raises InputError with the field at fault."""
         given = tuple(_source(file, f"files.{n}", self.language) for n, file in enumerate(self.files))
-        return given + self._chosen
+        return given + self._chosen(self._members())
 
     def test_files(self) -> dict[str, bytes]:
         """Test files by path. Raises InputError for a test without content or a path that cannot be."""
@@ -152,8 +148,9 @@ class RepairIn(_Strict):
             return {}
         if self.test.command is not None and not self.test.command.strip():
             raise InputError("the test command is empty", field="test.command")
-        known = {source.path for source in self._chosen} | {file.path for file in self.files}
-        found = {path: content for path, content in self._members.items() if path not in known}
+        members = self._members()
+        known = {source.path for source in self._chosen(members)} | {file.path for file in self.files}
+        found = {path: content for path, content in members.items() if path not in known}
         if not self.test.files and self.test.command is None and not any(map(is_test_name, found)):
             raise InputError("test has neither a command nor files", field="test")
         for number, file in enumerate(self.test.files):
@@ -161,7 +158,7 @@ class RepairIn(_Strict):
             content = _source(file, field, None).to_bytes()
             if file.path in known:
                 raise InputError(f"{file.path} is the file or a folder of another one", field=f"{field}.path")
-            _refuse_nested(file.path, (*known, *self._members), f"{field}.path")
+            _refuse_nested(file.path, (*known, *members), f"{field}.path")
             known.add(file.path)
             found[file.path] = content
         return found

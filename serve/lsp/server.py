@@ -9,7 +9,9 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -215,10 +217,22 @@ def _register_documents(emend: EmendServer) -> None:
 
 
 def _register_command(emend: EmendServer, name: str) -> None:
-    async def command(ls: LanguageServer, *given: Any) -> object:  # noqa: ANN401, ARG001 - pygls looks for `ls`
-        return await emend.guarded(emend.command(name, given))
+    async def command(ls: LanguageServer, *given: Any) -> object:  # noqa: ANN401 - JSON
+        work = asyncio.ensure_future(emend.guarded(emend.command(name, given)))
+        # pygls 2.1 tells a command nothing of $/cancelRequest: it cancels a future that it keeps to itself
+        request: Any = ls.protocol._request_futures.get(ls.protocol.msg_id or "")  # pyright: ignore[reportPrivateUsage]
+        if request is not None:
+            request.add_done_callback(partial(_give_up, work))
+        with suppress(asyncio.CancelledError):
+            return await work
+        return None
 
     emend.server.command(name)(command)
+
+
+def _give_up(work: asyncio.Future[Any], request: Future[Any]) -> None:
+    if request.cancelled():
+        work.cancel()
 
 
 def serve(options: Options) -> int:

@@ -23,8 +23,9 @@ from pygls.uris import to_fs_path
 from repair.errors import EmendError
 from serve.lsp.desk import CancelledByUser
 from serve.lsp.editor import EditorClient, plain
+from serve.lsp.fixes import key_of
 from serve.lsp.options import Options
-from serve.lsp.session import Session, key_of
+from serve.lsp.session import Session
 
 _log = logging.getLogger("emend.lsp")
 _Document = types.DidOpenTextDocumentParams | types.DidChangeTextDocumentParams | types.DidCloseTextDocumentParams

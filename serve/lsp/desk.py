@@ -28,9 +28,13 @@ class CancelledByUser(EmendError):
 
 @dataclass(slots=True)
 class Stop:
-    """The flag that says a task is not wanted any more."""
+    """The flag that says a task is not wanted any more, and the one that its processes may be killed for it.
+
+    Killed while a sandbox is tried out, that sandbox would be taken for one that does not work.
+    """
 
     flag: Event = field(default_factory=Event)
+    killable: Event = field(default_factory=Event)
 
     def check(self) -> None:
         """Raises CancelledByUser once the task was cancelled."""
@@ -104,7 +108,7 @@ class Desk:
             self._wake.clear()
             while (task := self._now) is not None and task.stop.flag.is_set():
                 for pid in tree(os.getpid())[1:]:
-                    if self._now is task:
+                    if self._now is task and task.stop.killable.is_set():
                         with suppress(OSError):
                             os.kill(pid, signal.SIGKILL)
                 time.sleep(_LOOK_SECONDS)

@@ -28,9 +28,13 @@ class CancelledByUser(EmendError):
 
 @dataclass(slots=True)
 class Stop:
-    """The flag that says a task is not wanted any more."""
+    """The flag that says a task is not wanted any more, and the one that its processes may be killed for it.
+
+    Killed while a sandbox is tried out, that sandbox would be taken for one that does not work.
+    """
 
     flag: Event = field(default_factory=Event)
+    killable: Event = field(default_factory=Event)
 
     def check(self) -> None:
         """Raises CancelledByUser once the task was cancelled."""
@@ -45,12 +49,12 @@ class Task:
     work: Callable[[Stop], Any]
     done: asyncio.Future[Any]
     stop: Stop = field(default_factory=Stop)
-    running: Event = field(default_factory=Event)
-    ended: Event = field(default_factory=Event)
+    wake: Event = field(default_factory=Event)
 
     def cancel(self) -> None:
-        """Ask for its end. May be called from any thread, and more than once."""
+        """Ask for its end. May be called from any thread, more than once, and after its end."""
         self.stop.flag.set()
+        self.wake.set()
 
 
 class Desk:
@@ -60,6 +64,7 @@ class Desk:
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._tasks: dict[str, Task] = {}
         self._now: Task | None = None
+        self._wake = Event()
         self._worker = Thread(target=self._serve, name="emend-desk", daemon=True)
         self._killer = Thread(target=self._watch, name="emend-stop", daemon=True)
 
@@ -70,7 +75,7 @@ class Desk:
             self._killer.start()
         if (older := self._tasks.get(key)) is not None:
             older.cancel()
-        task = Task(work, asyncio.get_running_loop().create_future())
+        task = Task(work, asyncio.get_running_loop().create_future(), wake=self._wake)
         self._tasks[key] = task
         self._queue.put(task)
         return task
@@ -92,7 +97,6 @@ class Desk:
             except BaseException as raised:  # noqa: BLE001 - it is raised again where it is waited for
                 value, error = None, raised
             self._now = None
-            task.ended.set()
             if task.stop.flag.is_set():
                 value, error = None, CancelledByUser("the work was cancelled")
             with suppress(RuntimeError):  # the loop has ended
@@ -100,14 +104,14 @@ class Desk:
 
     def _watch(self) -> None:
         """Kill the processes of a cancelled task until it gives up; only tasks start processes here."""
-        while True:
-            time.sleep(_LOOK_SECONDS)
-            task = self._now
-            if task is not None and task.stop.flag.is_set():
+        while self._wake.wait():
+            self._wake.clear()
+            while (task := self._now) is not None and task.stop.flag.is_set():
                 for pid in tree(os.getpid())[1:]:
-                    if self._now is task:
+                    if self._now is task and task.stop.killable.is_set():
                         with suppress(OSError):
                             os.kill(pid, signal.SIGKILL)
+                time.sleep(_LOOK_SECONDS)
 
 
 def _settle(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:  # noqa: ANN401

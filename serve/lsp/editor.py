@@ -15,10 +15,10 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.uris import to_fs_path
 
+from serve.lsp.client import Work
 from serve.lsp.desk import Desk
 from serve.lsp.options import Options, with_settings
 from serve.lsp.project import Buffer
-from serve.lsp.session import Work
 
 _log = logging.getLogger("emend.lsp")
 _ANSWER_SECONDS = 2.0  # for the editor to make a progress bar, or to tell its settings

@@ -103,6 +103,8 @@ def _request(project: Project, defect: Defect, options: Options) -> RepairReques
 
 def _oracle(project: Project, request: RepairRequest, command: str | None, options: Options, stop: Stop) -> Oracle:
     oracle = project_oracle(project.root, request, options.judging, command)
+    stop.check()
+    stop.killable.set()  # the sandbox has been found
     if isinstance(oracle, TestOracle):
         return replace(oracle, sandbox=_Stoppable(oracle.sandbox, stop), tests=project.overlay)
     return oracle

@@ -12,7 +12,7 @@ from repair.sources import Source
 from repair.verdicts import Judgement, RepairResult, Verdict
 from serve.lsp.findings import line_span
 from serve.lsp.positions import BOM, Positions
-from serve.lsp.project import Base
+from serve.lsp.project import Base, digest_of
 from serve.printing import shown
 
 OFFERED = 5
@@ -69,6 +69,21 @@ def fixes_of(result: RepairResult, bases: Mapping[str, Base]) -> tuple[Fix, ...]
         return ()  # tests ran, and none of the candidates passed them
     worth = [j for j in result.judgements if j.verdict is wanted and j.candidate.patch][:OFFERED]
     return tuple(Fix(j, bases, chosen=result.chosen is not None and j == result.chosen) for j in worth)
+
+
+def key_of(fix: Fix) -> str:
+    """Names a fix: its patch and the texts that it was made for."""
+    patch = fix.judgement.candidate.patch
+    return digest_of(repr(patch) + "".join(f"{fix.bases[p].path}{fix.bases[p].digest}" for p in patch.paths))
+
+
+def sentence(fixes: tuple[Fix, ...], result: RepairResult) -> str:
+    """What was found, for how much."""
+    cost = f"{result.cost.candidates} candidates, {result.cost.seconds:.1f} s"
+    if not fixes:
+        return f"No repair was found ({cost}); give it more emend.seconds or emend.candidates."
+    number = "One repair is" if len(fixes) == 1 else f"{len(fixes)} repairs are"
+    return f"{number} offered as quick fixes ({cost})."
 
 
 def _edits(file: FilePatch, base: Base, encoding: str) -> list[types.TextEdit]:

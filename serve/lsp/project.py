@@ -11,12 +11,15 @@ from pathlib import Path
 
 from pygls.uris import from_fs_path
 
+from repair.defects import Defect, Location
 from repair.errors import InputError
 from repair.oracles.commands import is_test_name
 from repair.oracles.interpreters import find_python, has_module
 from repair.sources import Source, language_of, read_source
+from repair.traces import owned_frames
 from repair.workspace import LEFT_OUT, LINKED
 from serve.limits import MAX_SOURCE_BYTES
+from serve.lsp.options import Options
 from serve.lsp.positions import BOM
 
 MAX_SOURCES = 24  # files that one repair may change
@@ -133,6 +136,43 @@ def test_command(project: Project, python: Path | None) -> str:
     if any(language_of(name) == "javascript" for name in project.tests):
         return "node --test"
     raise InputError("no tests were found here: set emend.test to the command that runs them", field="emend.test")
+
+
+def owners(
+    defect: Defect, roots: tuple[Path, ...], buffers: Mapping[Path, Buffer]
+) -> tuple[Path, tuple[Path, ...]] | None:
+    """The folder whose files an error names, and those files, innermost first; None where it names none."""
+    for root in roots:
+        names = {name: path for path, name in names_in(root, buffers).items()}
+        owned = owned_frames(defect.evidence, tuple(names))
+        found = _changeable(tuple(dict.fromkeys(names[path] for _, path, _ in owned)))
+        if found:
+            return root, found
+    return None
+
+
+def _changeable(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The files among these that may be changed: no tests."""
+    return tuple(path for path in paths if not is_test_name(path.name))
+
+
+def command_of(project: Project, options: Options, *, needed: bool) -> str | None:
+    """The test command, None where there is none and it is not needed. Raises InputError where it is."""
+    try:
+        return options.test or test_command(project, options.python)
+    except InputError:
+        if needed:
+            raise
+        return None
+
+
+def place_of(project: Project, path: Path, line: int | None) -> Location | None:
+    """Where the user pointed: a document's line, counted from 0."""
+    if line is None:
+        return None
+    source = next(s for s in project.sources if project.bases[s.path].path == path)
+    number = min(line + 1, source.line_count)
+    return Location(source.path, number, number)
 
 
 def _as_on_disk(root: Path, name: str) -> Source:

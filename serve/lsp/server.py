@@ -9,7 +9,9 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +23,9 @@ from pygls.uris import to_fs_path
 from repair.errors import EmendError
 from serve.lsp.desk import CancelledByUser
 from serve.lsp.editor import EditorClient, plain
+from serve.lsp.fixes import key_of
 from serve.lsp.options import Options
-from serve.lsp.session import Session, key_of
+from serve.lsp.session import Session
 
 _log = logging.getLogger("emend.lsp")
 _Document = types.DidOpenTextDocumentParams | types.DidChangeTextDocumentParams | types.DidCloseTextDocumentParams
@@ -215,10 +218,22 @@ def _register_documents(emend: EmendServer) -> None:
 
 
 def _register_command(emend: EmendServer, name: str) -> None:
-    async def command(ls: LanguageServer, *given: Any) -> object:  # noqa: ANN401, ARG001 - pygls looks for `ls`
-        return await emend.guarded(emend.command(name, given))
+    async def command(ls: LanguageServer, *given: Any) -> object:  # noqa: ANN401 - JSON
+        work = asyncio.ensure_future(emend.guarded(emend.command(name, given)))
+        # pygls 2.1 tells a command nothing of $/cancelRequest: it cancels a future that it keeps to itself
+        request: Any = ls.protocol._request_futures.get(ls.protocol.msg_id or "")  # pyright: ignore[reportPrivateUsage]
+        if request is not None:
+            request.add_done_callback(partial(_give_up, work))
+        with suppress(asyncio.CancelledError):
+            return await work
+        return None
 
     emend.server.command(name)(command)
+
+
+def _give_up(work: asyncio.Future[Any], request: Future[Any]) -> None:
+    if request.cancelled():
+        work.cancel()
 
 
 def serve(options: Options) -> int:

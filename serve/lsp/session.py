@@ -1,7 +1,7 @@
 """Session: what one editor is shown, and the commands that change it. Owns the state between messages.
 
 Everything here runs in the event loop; what takes long is handed to the desk. What the wire looks like is
-`server.py`'s, which passes a `Client` in.
+`editor.py`'s, the `Client` that is passed in.
 """
 
 from __future__ import annotations
@@ -9,57 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
-from repair.defects import Defect, Location
+from repair.defects import Defect
 from repair.errors import InputError, NothingToRepair
-from repair.traces import headline, owned_frames, parse_error
+from repair.traces import headline, parse_error
 from repair.verdicts import RepairResult
+from serve.lsp.client import Client, Tell
 from serve.lsp.desk import Desk, Stop
 from serve.lsp.engine import Engine, Sought, TestsRun
 from serve.lsp.findings import Finding, Kind, failed_sentence, failures_found, suspects_found
-from serve.lsp.fixes import Fix, fixes_of
-from serve.lsp.options import Options
-from serve.lsp.project import Base, Buffer, Project, base_of, digest_of, names_in, read_project, test_command
-
-Tell = Callable[[str], None]
-Work = Callable[[Stop, Tell], Any]
-
-
-class Client(Protocol):
-    """What a session needs of the editor."""
-
-    @property
-    def encoding(self) -> str:
-        """The unit of columns."""
-        ...
-
-    def buffers(self) -> dict[Path, Buffer]:
-        """The open documents."""
-        ...
-
-    def folders(self) -> tuple[Path, ...]:
-        """The workspace's folders."""
-        ...
-
-    def options(self, root: Path) -> Options:
-        """The settings that hold in a folder."""
-        ...
-
-    def publish(self, uri: str, version: int | None, diagnostics: list[types.Diagnostic]) -> None:
-        """Show these diagnostics of a document and no others."""
-        ...
-
-    def say(self, sentence: str) -> None:
-        """One sentence for the user."""
-        ...
-
-    async def long(self, desk: Desk, key: str, title: str, work: Work) -> Any:  # noqa: ANN401
-        """Do `work` at the desk, with progress that can be cancelled; what it returns. Raises what it raises."""
-        ...
+from serve.lsp.fixes import Fix, fixes_of, key_of, sentence
+from serve.lsp.project import (
+    Base,
+    Buffer,
+    Project,
+    base_of,
+    command_of,
+    digest_of,
+    owners,
+    place_of,
+    read_project,
+    test_command,
+)
 
 
 @dataclass(slots=True)
@@ -133,7 +107,7 @@ class Session:
         roots = self._client.folders() or tuple({self.root_of(p) for p in (document, *buffers) if p is not None})
 
         def work(stop: Stop, _: Tell) -> tuple[Path, Project, tuple[Finding, ...]]:
-            root, first = _owners(defect, roots, buffers) or self._fallback(document, buffers)
+            root, first = owners(defect, roots, buffers) or self._fallback(document, buffers)
             project = read_project(root, buffers, first, others=False)
             stop.check()
             found = self._engine.locate(project, defect, self._client.options(root))
@@ -179,7 +153,7 @@ class Session:
 
         def work(stop: Stop, tell: Tell) -> tuple[Project, RepairResult]:
             project = read_project(root, buffers, (path,))
-            command = _command(project, options, needed=kinds == {"tests"})
+            command = command_of(project, options, needed=kinds == {"tests"})
             told = _counted(tell)
             try:
                 sought = Sought(project, defect, command)
@@ -188,12 +162,12 @@ class Session:
                 if command is None or kinds == {"tests"}:
                     raise
             project = read_project(root, buffers, (path,), others=False)  # the tests say nothing: leave them out
-            place = _place(project, path, line) if "model" in kinds else None
+            place = place_of(project, path, line) if "model" in kinds else None
             return project, self._engine.repair(Sought(project, defect, None, place), options, stop, told)
 
         project, result = await self._client.long(self.desk, "repair", "looking for a repair", work)
         folder.fixes = fixes_of(result, project.bases)
-        self._client.say(_sentence(folder.fixes, result))
+        self._client.say(sentence(folder.fixes, result))
         return {"candidates": [fix.title for fix in folder.fixes]}
 
     def clear(self) -> None:
@@ -268,12 +242,6 @@ class Session:
         return [f for f in self._findings() if f.base.path == path and _fits(f.base, buffers)]
 
 
-def key_of(fix: Fix) -> str:
-    """Names a fix: its patch and the texts that it was made for."""
-    patch = fix.judgement.candidate.patch
-    return digest_of(repr(patch) + "".join(f"{fix.bases[p].path}{fix.bases[p].digest}" for p in patch.paths))
-
-
 def _fits(base: Base, buffers: Mapping[Path, Buffer]) -> bool:
     """Whether the open text is the one that something was said about; closed files are looked at when it matters."""
     return base.path not in buffers or digest_of(buffers[base.path].text) == base.digest
@@ -289,50 +257,5 @@ def _edits_meet(fix: Fix, path: Path, span: types.Range, encoding: str) -> bool:
     return any(_meet(edit.range, span) for uri in uris for edit in edits.get(uri, ()))
 
 
-def _owners(
-    defect: Defect, roots: tuple[Path, ...], buffers: Mapping[Path, Buffer]
-) -> tuple[Path, tuple[Path, ...]] | None:
-    """The folder whose files an error names, and those files, innermost first; None where it names none."""
-    for root in roots:
-        names = {name: path for path, name in names_in(root, buffers).items()}
-        owned = owned_frames(defect.evidence, tuple(names))
-        project = read_only(tuple(dict.fromkeys(names[path] for _, path, _ in owned)))
-        if project:
-            return root, project
-    return None
-
-
-def read_only(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The files among these that may be changed: no tests."""
-    from repair.oracles.commands import is_test_name
-
-    return tuple(path for path in paths if not is_test_name(path.name))
-
-
-def _command(project: Project, options: Options, *, needed: bool) -> str | None:
-    try:
-        return options.test or test_command(project, options.python)
-    except InputError:
-        if needed:
-            raise
-        return None
-
-
 def _counted(tell: Tell) -> Callable[[int, int], None]:
     return lambda judged, plausible: tell(f"judged {judged} candidates, {plausible} plausible")
-
-
-def _place(project: Project, path: Path, line: int | None) -> Location | None:
-    if line is None:
-        return None
-    source = next(s for s in project.sources if project.bases[s.path].path == path)
-    number = min(line + 1, source.line_count)
-    return Location(source.path, number, number)
-
-
-def _sentence(fixes: tuple[Fix, ...], result: RepairResult) -> str:
-    cost = f"{result.cost.candidates} candidates, {result.cost.seconds:.1f} s"
-    if not fixes:
-        return f"No repair was found ({cost}); give it more emend.seconds or emend.candidates."
-    number = "One repair is" if len(fixes) == 1 else f"{len(fixes)} repairs are"
-    return f"{number} offered as quick fixes ({cost})."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from tests.serve.lsp.editor import Editor, apply, capabilities, editing
+from repair.sandboxes.processes import tree
+from tests.serve.lsp.editor import REPOSITORY, Editor, apply, capabilities, editing
 
 CODE = "def clamp(value, low, high):\n    if value < low:\n        return low\n    return max(value, high)\n"
 TEST = """from ranges import clamp
@@ -161,12 +163,8 @@ async def test_what_cannot_be_done_is_one_sentence(project: Path, tmp_path: Path
         assert "test_none.py" in editor.messages()[-1] or "pytest" in editor.messages()[-1]
 
 
-def children(pid: int) -> list[str]:
-    return [
-        child
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]  # fmt: skip
+def children(pid: int) -> tuple[int, ...]:
+    return tree(pid)[1:]
 
 
 @pytest.mark.asyncio
@@ -202,3 +200,37 @@ async def test_tests_run_on_save_where_wanted(project: Path):
             )
         await editor.until(lambda: editor.diagnostics(path))
         assert len(editor.client.progress_reports) == 1  # three saves, one run
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_left_when_a_request_is_cancelled_and_when_the_editor_dies(project: Path):
+    (project / "test_ranges.py").write_text("import time\n\n\ndef test_slow():\n    time.sleep(60)\n")
+    command = [sys.executable, "-m", "serve.lsp", "--model", "none", "--python", sys.executable]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=pipe, stdout=pipe, stderr=pipe) as server:
+        assert server.stdin and server.stderr
+
+        def send(number: int | None, method: str, params: object) -> None:
+            message = {"jsonrpc": "2.0", "method": method, "params": params} | ({"id": number} if number else {})
+            body = json.dumps(message).encode()
+            assert server.stdin
+            server.stdin.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            server.stdin.flush()
+
+        send(1, "initialize", {"processId": None, "rootUri": project.as_uri(), "capabilities": {}})
+        for number in (2, 3):
+            send(number, "workspace/executeCommand", {"command": "emend.runTests", "arguments": []})
+            async with asyncio.timeout(20):
+                while not (running := children(server.pid)):
+                    await asyncio.sleep(0.02)
+            if number == 2:
+                send(None, "$/cancelRequest", {"id": 2})
+                async with asyncio.timeout(5):
+                    while children(server.pid):
+                        await asyncio.sleep(0.02)
+        server.stdin.close()
+        await asyncio.to_thread(server.wait, 10)
+        async with asyncio.timeout(3):  # the kernel ends a namespace in its own time
+            while any(Path(f"/proc/{pid}").exists() for pid in running):
+                await asyncio.sleep(0.02)
+        assert b"Traceback" not in server.stderr.read()

@@ -2,7 +2,7 @@
 import { homedir } from "node:os";
 import * as vscode from "vscode";
 import { LanguageClient, type LanguageClientOptions, type ServerOptions } from "vscode-languageclient/node";
-import { failureOf, needsRestart, type Shown, startOf, statusOf } from "./settings";
+import { failureOf, hasCandidates, needsRestart, type Shown, startOf, statusOf } from "./settings";
 
 const LANGUAGES = ["python", "javascript", "javascriptreact", "typescript", "typescriptreact", "java"];
 
@@ -16,7 +16,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   bar.show();
   const commands: Record<string, () => Promise<unknown>> = {
     runTests: () => ask("emend.runTests"),
-    repairHere: () => atCursor((uri, line) => ask("emend.repair", uri, line)),
+    repairHere: () => atCursor(repair),
     explainClipboard: async () => ask("emend.explainError", await vscode.env.clipboard.readText(), documentUri()),
     locate: () => atCursor((uri) => ask("emend.locate", uri)),
     clear: () => ask("emend.clear"),
@@ -64,7 +64,7 @@ async function restart(): Promise<void> {
   await start();
 }
 
-async function ask(command: string, ...given: (string | number | undefined)[]): Promise<void> {
+async function ask(command: string, ...given: (string | number | undefined)[]): Promise<unknown> {
   if (client === undefined) {
     await start();
   }
@@ -76,6 +76,13 @@ async function ask(command: string, ...given: (string | number | undefined)[]): 
   } finally {
     show(statusOf(answer));
   }
+  return answer;
+}
+
+async function repair(uri: string, line: number): Promise<void> {
+  if (hasCandidates(await ask("emend.repair", uri, line))) {
+    await vscode.commands.executeCommand("editor.action.quickFix");
+  }
 }
 
 function documentUri(): string | undefined {
@@ -83,7 +90,7 @@ function documentUri(): string | undefined {
   return document?.uri.scheme === "file" ? document.uri.toString() : undefined;
 }
 
-async function atCursor(run: (uri: string, line: number) => Promise<void>): Promise<void> {
+async function atCursor(run: (uri: string, line: number) => Promise<unknown>): Promise<void> {
   const uri = documentUri();
   const editor = vscode.window.activeTextEditor;
   if (uri === undefined || editor === undefined) {

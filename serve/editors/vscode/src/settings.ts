@@ -44,6 +44,12 @@ export function statusOf(answer: unknown): Shown {
   return Array.isArray(suspects) ? { text: "Emend", tooltip: `${suspects.length} suspicious lines` } : idle;
 }
 
+/** Whether an answer offers repairs, so that the list of quick fixes is worth opening. */
+export function hasCandidates(answer: unknown): boolean {
+  const candidates = typeof answer === "object" && answer !== null && "candidates" in answer ? answer.candidates : null;
+  return Array.isArray(candidates) && candidates.length > 0;
+}
+
 /** Whether a change of these settings needs another server process. */
 export function needsRestart(affects: (section: string) => boolean): boolean {
   return affects("emend.path") || affects("emend.model");

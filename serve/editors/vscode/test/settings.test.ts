@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { failureOf, needsRestart, startOf, statusOf } from "../src/settings";
+import { failureOf, hasCandidates, needsRestart, startOf, statusOf } from "../src/settings";
 
 test("the server is the user's own emend", () => {
   assert.deepEqual(startOf({ path: "", model: "" }, "/home/me"), { command: "emend", args: ["lsp"] });
@@ -17,6 +17,7 @@ test("the status bar tells what the server answered", () => {
   assert.equal(statusOf({ candidates: ["x"] }).text, "$(lightbulb) Emend: 1");
   assert.equal(statusOf({ candidates: [] }).tooltip, "No repair was found");
   assert.equal(statusOf({ suspects: [1, 2] }).tooltip, "2 suspicious lines");
+  assert.deepEqual([{ candidates: ["x"] }, { candidates: [] }, null, "?"].map(hasCandidates), [true, false, false, false]);
   assert.equal(statusOf(null).text, statusOf("?").text);
 });
 

@@ -74,6 +74,9 @@ def fix(
     sarif_in: Annotated[
         Path | None, typer.Option("--sarif-in", metavar="FILE", help="Repair the alerts of a SARIF file.")
     ] = None,
+    passing_ok: Annotated[
+        bool, typer.Option("--passing-ok", help="Exit with 0 when the tests pass as they are: for hooks and CI.")
+    ] = False,
     model: ModelSpec = None,
     adapter: Adapter = None,
     python: Interpreter = None,
@@ -92,7 +95,7 @@ def fix(
 
     given = Given(
         tuple(paths or ()), error, test, candidates, seconds, model, adapter, python, sandbox_minimum.value,
-        unsafe_no_sandbox,
+        unsafe_no_sandbox, passing_ok,
     )  # fmt: skip
     output = OutputFormat.SARIF if sarif else output_format
     raise typer.Exit(

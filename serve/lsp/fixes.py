@@ -13,7 +13,6 @@ from repair.verdicts import Judgement, RepairResult, Verdict
 from serve.lsp.findings import line_span
 from serve.lsp.positions import BOM, Positions
 from serve.lsp.project import Base, digest_of
-from serve.printing import shown
 
 OFFERED = 5
 _TITLE = 80  # characters of code in a title
@@ -93,6 +92,8 @@ def _edits(file: FilePatch, base: Base, encoding: str) -> list[types.TextEdit]:
 
 def _new_line(file: FilePatch, base: Base) -> str:
     """The line as the first edit leaves it."""
+    from serve.printing import shown  # rich takes a fifth of our start
+
     text = file.apply(base.text.removeprefix(BOM))
     edit = file.edits[0]
     source = Source(file.path, text)

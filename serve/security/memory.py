@@ -6,23 +6,10 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 
-
-@dataclass(frozen=True, slots=True)
-class MemoryKey:
-    """A `KeyRow`; times are microseconds since 1970 in UTC."""
-
-    id: str
-    name: str
-    scopes: tuple[str, ...]
-    created: int
-    expires: int | None = None
-    revoked: int | None = None
-    last_used: int | None = None
-    rate: int | None = None
-    concurrent: int | None = None
+from serve.store.keys import KeyRow
 
 
 def _hash(token: str) -> str:
@@ -34,7 +21,7 @@ class MemoryKeys:
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._rows: dict[str, MemoryKey] = {}
+        self._rows: dict[str, KeyRow] = {}
         self._ids: dict[str, str] = {}  # by hash of the token
         self._lock = Lock()
 
@@ -45,28 +32,28 @@ class MemoryKeys:
         expires: int | None = None,
         rate: int | None = None,
         concurrent: int | None = None,
-    ) -> tuple[MemoryKey, str]:
+    ) -> tuple[KeyRow, str]:
         """A new key and its token."""
         identity = secrets.token_hex(8)
         token = f"emend_{identity}_{secrets.token_urlsafe(32)}"
         created = int(self._now() * 1e6)
-        row = MemoryKey(identity, name, tuple(scopes), created, expires, rate=rate, concurrent=concurrent)
+        row = KeyRow(identity, name, tuple(scopes), created, expires, rate=rate, concurrent=concurrent)
         with self._lock:
             self._rows[identity] = row
             self._ids[_hash(token)] = identity
         return row, token
 
-    def find(self, token: str) -> MemoryKey | None:
+    def find(self, token: str) -> KeyRow | None:
         """The key of a token, also a revoked or expired one."""
         with self._lock:
             return self._rows.get(self._ids.get(_hash(token), ""))
 
-    def get(self, key_id: str) -> MemoryKey | None:
+    def get(self, key_id: str) -> KeyRow | None:
         """The key of an id."""
         with self._lock:
             return self._rows.get(key_id)
 
-    def list(self) -> tuple[MemoryKey, ...]:
+    def list(self) -> tuple[KeyRow, ...]:
         """All keys, oldest first."""
         with self._lock:
             return tuple(self._rows.values())
@@ -106,7 +93,7 @@ class MemorySessions:
             self._sessions[_hash(token)] = (key_id, self._now() + seconds)
         return token
 
-    def find(self, token: str) -> MemoryKey | None:
+    def find(self, token: str) -> KeyRow | None:
         """The key of a session that has not ended."""
         with self._lock:
             key_id, until = self._sessions.get(_hash(token), ("", 0.0))

@@ -199,6 +199,16 @@ def checked(answer: Answer) -> Answer:
     raise error
 
 
+def _check_server(choice: Choice, spec: str, deadline: float) -> None:
+    """Raises ModelError, without the server's address: everybody may ask whether the service is ready."""
+    from repair.models.chat import check_server
+
+    try:
+        check_server(spec, deadline)
+    except ModelError as error:
+        raise ModelError(f"the server of the model {choice.label} does not answer or refuses: look at it") from error
+
+
 class HostedModels:
     """Models of the model process at `address`, as `modelnames.Models`; a model server is talked to directly.
 
@@ -234,6 +244,10 @@ class HostedModels:
     def ready(self, deadline: float) -> float:
         """As `Models.ready`; waits neither for a restart nor beyond the deadline."""
         start = time.monotonic()
+        choice = choose(self._settings, None, None)
+        if choice.is_server and choice.spec is not None:
+            _check_server(choice, choice.spec, deadline)
+            return time.monotonic() - start
         line = _Line(self._address, self._secret, 0.0)
         try:
             checked(line.ask(Question("ready"), deadline, again=False))

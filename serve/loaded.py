@@ -141,8 +141,11 @@ class Labelled:
         return self.inner.locate(view)
 
     def propose(self, view: View, decoding: Decoding) -> Iterator[Completion]:
-        """As `Model.propose`."""
-        return self.inner.propose(view, decoding)
+        """As `Model.propose`; an error says the name, not the address behind it."""
+        try:
+            yield from self.inner.propose(view, decoding)
+        except ModelError as error:
+            raise ModelError(str(error).replace(self.inner.name, self.name)) from error
 
     def score(self, view: View, changes: Sequence[tuple[Hunk, ...]]) -> Sequence[float] | None:
         """As `Model.score`."""

@@ -275,6 +275,11 @@ def connect(url: str, *, patience: Patience | None = None) -> ChatModel:
     return ChatModel(base, model or _first_model(base, patience), patience)
 
 
+def check_server(url: str, seconds: float) -> None:
+    """Ask a model server for its list, once. Raises ModelError: not reached within so many seconds, or refused."""
+    _first_model(urldefrag(url)[0].rstrip("/"), Patience(connect=seconds, read=seconds))
+
+
 def _client(patience: Patience) -> httpx.Client:
     key = os.environ.get(KEY_VARIABLE, "")
     return httpx.Client(

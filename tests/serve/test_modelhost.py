@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -266,3 +267,16 @@ def test_clients_need_no_torch() -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) is False
+
+
+def test_a_model_server_that_is_down_is_told_without_its_address():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # nobody listens there afterwards
+    settings = Settings(model=f"http://127.0.0.1:{port}/v1#big")
+    models = HostedModels(settings, "/nowhere", b"secret")
+    with pytest.raises(ModelError, match="the server of the model big") as down:
+        models.ready(2.0)
+    assert str(port) not in str(down.value)
+    with pytest.raises(ModelError, match=r"^big: cannot be reached") as failed:
+        list(models.get().propose(View("a.py", "python", 1, ("x = 1",)), Decoding({1: 1.0})))
+    assert str(port) not in str(failed.value)

@@ -20,9 +20,10 @@ from safetensors.torch import load_file, save_file
 from repair.embedded.expander import embedded_adapter
 from repair.errors import InputError, ModelError
 from repair.model import Decoding, Model, Usage
+from repair.models.chat import Patience, connect
 from repair.views import Hunk, View
 from serve.hosted import HostedModels, Question, send
-from serve.loaded import LocalModels
+from serve.loaded import Labelled, LocalModels
 from serve.modelhost import ModelHost, start_host
 from serve.settings import Settings
 
@@ -278,5 +279,6 @@ def test_a_model_server_that_is_down_is_told_without_its_address():
         models.ready(2.0)
     assert str(port) not in str(down.value)
     with pytest.raises(ModelError, match=r"^big: cannot be reached") as failed:
-        list(models.get().propose(View("a.py", "python", 1, ("x = 1",)), Decoding({1: 1.0})))
+        once = connect(f"http://127.0.0.1:{port}/v1#big", patience=Patience(attempts=1))
+        list(Labelled("big", once).propose(View("a.py", "python", 1, ("x = 1",)), Decoding({1: 1.0})))
     assert str(port) not in str(failed.value)

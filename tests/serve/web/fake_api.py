@@ -77,8 +77,8 @@ def patch(path, text, fix):
     return PatchOut(diff=diff, edits=[edit], score=score, verdict=verdict, origin="model", tests=tests)
 
 
-def script(job):
-    """The events of a repair, in order."""
+def script(job, lost=0):
+    """The events of a repair, in order; with `lost`, of a first attempt that ends after so many candidates too."""
     file = job.request.files[0]
     faults = [
         FaultOut(path=file.path, span=where, suspiciousness=value, reasons=reasons)
@@ -100,12 +100,20 @@ def script(job):
     notes = ["The tests ran in the sandbox of tier B."]
     chosen = 0 if ranked else None
     result = RepairOut(**common, cost=cost, patches=ranked, chosen=chosen, notes=notes)
-    yield "state", {"state": "running", "attempt": 1}
+    attempt = 1
+    if lost:
+        yield "state", {"state": "running", "attempt": attempt}
+        yield "suspects", LocalizationOut(**common)
+        for made in patches[:lost]:  # the machine was slower: no test answered
+            yield "candidate", made.model_copy(update={"verdict": "undecided", "tests": TestsOut(status="not run")})
+        yield "state", {"state": "queued", "attempt": attempt}
+        attempt += 1
+    yield "state", {"state": "running", "attempt": attempt}
     yield "suspects", LocalizationOut(**common)
     for made in patches:
         yield "candidate", made
     yield "result", result
-    yield "state", {"state": "succeeded", "attempt": 1}
+    yield "state", {"state": "succeeded", "attempt": attempt}
 
 
 @dataclass
@@ -120,6 +128,8 @@ class Fake:
     """What tests set, and what they look at. It is the Look of the page too."""
 
     pace: float = 0.0  # seconds before each event
+    most: int = 1000  # events that are told before tests allow more
+    lost: int = 0  # candidates of a first attempt that is given up
     drop_after: int = 0  # the first stream breaks off after so many events
     known: bool = True  # somebody is logged in
     refuse: tuple | None = None  # (status, field, message) of the next job
@@ -151,8 +161,10 @@ class Fake:
 
     async def run(self, name):
         one = self.running[name]
-        for event, value in script(one.job):
+        for event, value in script(one.job, self.lost):
             await asyncio.sleep(self.pace)
+            while len(one.events) >= self.most:
+                await asyncio.sleep(0.01)
             if one.out.state in ENDED:
                 return
             self.tell(one, event, value)

@@ -69,6 +69,8 @@ def test_a_pasted_error_becomes_a_heat_map_candidates_and_an_accepted_patch(view
     page.keyboard.press("ArrowUp")
     expect(page.locator("#facts")).to_contain_text("Passes every test")
     expect(page.locator("#facts")).to_contain_text("4.2 s, 5 candidates, 9 test runs, 1100 tokens")
+    expect(page.locator("#facts")).to_contain_text("emend-small")
+    expect(page.locator("#no-fault")).to_have_text("No fault in this code: 2 %")
     expect(page.locator("#why")).to_contain_text("NameError names x")
     expect(page.locator(".cm-merge-b .cm-changedLine")).to_have_text("    return sum(xs) / len(xs)")
     page.click("#accept")
@@ -158,6 +160,77 @@ def test_a_lost_connection_resumes_where_it_was(view, fake):
     expect(page.locator("#status")).to_have_text("Done: 5 candidates, 2 plausible.")
     expect(page.locator("#lost")).to_be_hidden()
     assert fake.resumed == [0, 3]
+
+
+def test_a_new_attempt_voids_candidates_but_not_what_was_said(view, fake):
+    fake.lost, fake.most = 3, 5
+    page = view()
+    give(page)
+    page.click("#repair")
+    expect(page.locator(".candidate")).to_have_count(3)
+    page.locator(".candidate", has_text="len(xs)").click()
+    page.click("#accept")
+    expect(page.locator("#accept")).to_have_text("Undo accept")
+    fake.most = 7
+    expect(page.locator("#status")).to_have_text("An attempt was lost. Trying again…")
+    expect(page.locator(".candidate")).to_have_count(0)
+    fake.most = 1000
+    expect(page.locator("#status")).to_have_text("Done: 5 candidates, 2 plausible.")
+    expect(page.locator("#candidate-list")).not_to_contain_text("undecided")
+    expect(page.locator(".candidate").first).to_contain_text("accepted")
+    page.wait_for_timeout(50)
+    assert [(one.patch, one.accepted) for one in fake.feedback] == [(0, True)]
+    page.locator("#candidate-list").focus()
+    page.keyboard.press("Home")
+    page.click("#accept")
+    expect(page.locator("#accept")).to_have_text("Accept")
+    assert code_of(page) == CODE
+
+
+def test_the_result_has_the_last_word_on_a_verdict(view, fake):
+    fake.pace = 0.05
+    page = view()
+    give(page)
+    page.click("#repair")
+    expect(page.locator("#status")).to_contain_text("Done")
+    (one,) = fake.running.values()
+    name, text = one.events[-2]
+    result = RepairOut.model_validate_json(text)
+    first = result.patches[0].model_copy(update={"verdict": "regressed"})
+    patches = [*result.patches[1:], first]
+    one.events[-2] = (name, result.model_copy(update={"patches": patches}).model_dump_json())
+    page.reload()
+    expect(page.locator("#status")).to_have_text("Done: 5 candidates, 1 plausible.")
+    expect(page.locator(".candidate").last).to_contain_text("regressed")
+
+
+def test_reasons_at_the_cursor_give_way(view):
+    page = view()
+    repaired(page)
+    editor = page.locator("#code .cm-content")
+    page.locator("#suspect-list button").first.click()
+    expect(page.locator("#code .reasons")).to_contain_text("innermost frame")
+    editor.press("Escape")
+    expect(page.locator("#code .reasons")).to_have_count(0)
+    editor.press("ArrowUp")
+    editor.press("ArrowUp")
+    expect(page.locator("#code .reasons")).to_contain_text("failing test only")
+    page.keyboard.type("#")
+    expect(page.locator("#code .reasons")).to_have_count(0)
+
+
+def test_a_session_that_ends_does_not_end_the_job(view, fake, troubles):
+    fake.pace, fake.drop_after = 0.2, 4
+    page = view()
+    give(page)
+    page.click("#repair")
+    page.locator("#suspects").wait_for()
+    fake.known = False
+    expect(page.get_by_role("alert").get_by_role("link", name="Log in again")).to_be_visible()
+    expect(page.locator("#status")).to_have_text("What became of this job cannot be seen here.")
+    expect(page.locator("#cancel")).to_be_hidden()
+    assert all("401" in text for text in troubles)
+    troubles.clear()
 
 
 def test_a_job_without_events_is_shown_by_its_result(view, fake):

@@ -17,15 +17,18 @@ const VERDICTS: Record<string, string> = {
   unreadable: "The model's answer holds no readable change.",
 };
 
-/** A candidate, and what the person said of it. */
-export interface Entry { patch: Patch; number: number; said: "" | "accepted" | "rejected" }
+/** A candidate, and what the person said of it. `patch` is replaced by what was said of the same change last. */
+export interface Entry { patch: Patch; readonly number: number; said: "" | "accepted" | "rejected" }
 
 export class Candidates {
   private entries: Entry[] = [];
+  private voided = new Map<string, Entry>(); // of an attempt that was given up, by diff
+  private count = 0;
   private chosen: Entry | null = null;
   private pending = 0;
   private faults: readonly Fault[] = [];
   private cost: Cost | null = null;
+  private model = "";
   private files: readonly FileIn[] = [];
   private shownEntry: Entry | null = null;
   private touched = false;
@@ -43,6 +46,9 @@ export class Candidates {
 
   reset(files: readonly FileIn[]): void {
     this.entries = [];
+    this.voided.clear();
+    this.count = 0;
+    this.model = "";
     this.chosen = this.shownEntry = this.cost = null;
     this.faults = [];
     this.files = files;
@@ -59,20 +65,38 @@ export class Candidates {
     return this.chosen;
   }
 
-  suspects(faults: readonly Fault[]): void {
+  /** The job is tried again. What the person said of a change is kept for when it is found again. */
+  void(): void {
+    for (const entry of this.entries) this.voided.set(entry.patch.diff, entry);
+    this.entries = [];
+    this.chosen = this.shownEntry = null;
+    this.touched = false;
+    this.draw();
+  }
+
+  suspects(faults: readonly Fault[], model: string): void {
     this.faults = faults;
+    this.model = model;
     this.drawSoon();
   }
 
   add(patch: Patch): void {
-    if (this.entries.some((entry) => entry.patch.diff === patch.diff)) return;
-    this.entries.push({ patch, number: this.entries.length + 1, said: "" });
+    const known = this.entries.find((entry) => entry.patch.diff === patch.diff);
+    if (known) known.patch = patch;
+    else this.entries.push(this.entry(patch));
     this.entries.sort(better);
     if (!this.touched) this.chosen = this.entries[0] ?? null;
     this.drawSoon();
   }
 
-  /** The final order and cost. */
+  private entry(patch: Patch): Entry {
+    const before = this.voided.get(patch.diff);
+    this.voided.delete(patch.diff);
+    if (before) before.patch = patch;
+    return before ?? { patch, number: (this.count += 1), said: "" };
+  }
+
+  /** The final order, verdicts and cost. */
   finish(patches: readonly Patch[], chosen: number | null, cost: Cost | null): void {
     for (const patch of patches) this.add(patch);
     const place = new Map(patches.map((patch, index) => [patch.diff, index]));
@@ -187,6 +211,7 @@ export class Candidates {
       ["Score", score(patch.score)],
       ["Origin", patch.origin],
     ];
+    if (this.model) pairs.push(["Model", this.model]);
     if (this.cost) {
       const { seconds, test_runs, candidates, prompt_tokens, completion_tokens } = this.cost;
       const tokens = prompt_tokens + completion_tokens;

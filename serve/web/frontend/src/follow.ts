@@ -5,6 +5,8 @@ import { ENDED, type Job, type Localization, type Patch, type Problem, type Repa
 
 export interface Told {
   state(state: State): void;
+  /** A new attempt has begun: the candidates of the one before count no more. */
+  again(): void;
   suspects(found: Localization): void;
   candidate(patch: Patch): void;
   result(result: Repair): void;
@@ -19,6 +21,7 @@ const AGAIN_MS = 2000;
 export function follow(job: string, told: Told): () => void {
   let source: EventSource | null = null;
   let seen = 0;
+  let attempt = 0;
   let stopped = false;
   let waiting = 0;
 
@@ -40,7 +43,10 @@ export function follow(job: string, told: Told): () => void {
         use(JSON.parse(String(event.data)));
       });
     on("state", (data) => {
-      const { state } = data as { state: State };
+      const now = data as { state: State; attempt: number };
+      if (attempt > 0 && now.attempt > attempt) told.again();
+      attempt = Math.max(attempt, now.attempt);
+      const { state } = now;
       told.state(state);
       if (ENDED.has(state)) stop();
     });

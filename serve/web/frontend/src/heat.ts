@@ -2,7 +2,7 @@
 // Colour is never the only sign: each mark carries its percentage and a bar whose length says the same.
 
 import { RangeSet, StateEffect, StateField, type Extension, type Range } from "@codemirror/state";
-import { Decoration, EditorView, GutterMarker, gutter, hoverTooltip, showTooltip, type Tooltip } from "@codemirror/view";
+import { Decoration, EditorView, GutterMarker, gutter, hoverTooltip, keymap, showTooltip, type Tooltip } from "@codemirror/view";
 import { el } from "./dom";
 import { linesOf } from "./texts";
 import type { Fault } from "./wire";
@@ -110,16 +110,40 @@ function reasonsTip(field: Heat, from: number): Tooltip | null {
   };
 }
 
+// Reasons at the cursor would hide the lines above while one types: Escape and edits put them away (WCAG 1.4.13)
+// until the cursor comes to another line.
+const dismiss = StateEffect.define();
+const dismissed = StateField.define<boolean>({
+  create: () => false,
+  update(now, { startState, state, docChanged, effects }) {
+    if (docChanged || effects.some((effect) => effect.is(dismiss))) return true;
+    const moved = startState.doc.lineAt(startState.selection.main.head).from !== state.doc.lineAt(state.selection.main.head).from;
+    return now && !moved;
+  },
+});
+const byEscape = keymap.of([
+  {
+    key: "Escape",
+    run: (view) => {
+      if (view.state.field(dismissed)) return false;
+      view.dispatch({ effects: dismiss.of(null) });
+      return true;
+    },
+  },
+]);
+
 // where the cursor stands on a suspect by keyboard or pointer, its reasons show as on hover
-const atCursor = showTooltip.compute(["selection", heatField], (state) => {
+const atCursor = showTooltip.compute(["selection", heatField, dismissed], (state) => {
   const head = state.selection.main.head;
-  return head === 0 ? null : reasonsTip(state.field(heatField), state.doc.lineAt(head).from);
+  return head === 0 || state.field(dismissed) ? null : reasonsTip(state.field(heatField), state.doc.lineAt(head).from);
 });
 
 /** The gutter, the tinted lines and the reasons on hover and at the cursor. */
 export function heatMap(): Extension {
   return [
     heatField,
+    dismissed,
+    byEscape,
     gutter({ class: "cm-heat", markers: (view) => view.state.field(heatField).marks, initialSpacer: () => SPACER }),
     hoverTooltip((view, pos) => reasonsTip(view.state.field(heatField), view.state.doc.lineAt(pos).from)),
     atCursor,

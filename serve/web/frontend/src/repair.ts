@@ -23,6 +23,7 @@ let job = "";
 let state: State | "" = "";
 let sent: readonly FileIn[] = [];
 let result: Repair | null = null;
+let triedAgain = false;
 let stop = (): void => undefined;
 let accepted: { entry: Entry; before: readonly FileIn[]; after: readonly FileIn[] } | null = null;
 let waitingFeedback: { entry: Entry; accepted: boolean; comment: string }[] = [];
@@ -163,15 +164,20 @@ function watch(id: string, files: readonly FileIn[]): void {
   job = id;
   sent = files;
   result = accepted = null;
+  triedAgain = false;
   waitingFeedback = [];
   candidates.reset(files);
-  drawSuspects([]);
+  drawSuspects([], null, "");
   document.title = "Repairing · Emend";
   draw("queued");
   byId("job-link").setAttribute("href", `/jobs/${id}`);
   stop = follow(id, {
     state: draw,
-    suspects: ({ fault }) => drawSuspects(fault),
+    again: () => {
+      triedAgain = true;
+      candidates.void();
+    },
+    suspects: ({ fault, no_fault, model }) => drawSuspects(fault, no_fault, model),
     candidate: (patch) => {
       candidates.add(patch);
       sayProgress();
@@ -182,14 +188,14 @@ function watch(id: string, files: readonly FileIn[]): void {
     gone: (error) => {
       byId("lost").hidden = true;
       showError(error);
-      draw("cancelled");
+      draw("");
     },
   });
 }
 
 function finish(found: Repair): void {
   result = found;
-  if (found.fault.length > 0) drawSuspects(found.fault);
+  drawSuspects(found.fault, found.no_fault, found.model);
   candidates.finish(found.patches, found.chosen, found.cost);
   byId("notes").replaceChildren(...found.notes.map((note) => el("li", {}, note)));
   const waiting = waitingFeedback;
@@ -197,14 +203,15 @@ function finish(found: Repair): void {
   for (const { entry, accepted: taken, comment } of waiting) void feedback(entry, taken, comment);
 }
 
-function draw(now: State): void {
+/** Show a state; "" when nothing more can be known of the job. */
+function draw(now: State | ""): void {
   state = now;
-  const live = !ENDED.has(now);
+  const live = now !== "" && !ENDED.has(now);
   byId<HTMLButtonElement>("repair").disabled = live;
   byId("cancel").hidden = !live;
   byId("job-link").hidden = job === "";
   document.body.classList.toggle("live", live);
-  if (!live) document.title = `${STATE_WORDS[now]} · Emend`;
+  if (!live) document.title = `${now === "" ? "Job" : STATE_WORDS[now]} · Emend`;
   say(sentence(), true);
 }
 
@@ -214,14 +221,14 @@ function sentence(): string {
   const none = all === 0;
   switch (state) {
     case "queued": return "Waiting for a free place…";
-    case "running": return none ? "Looking for the fault…" : `Repairing: ${counts}`;
+    case "running": return none && triedAgain ? "An attempt was lost. Trying again…" : none ? "Looking for the fault…" : `Repairing: ${counts}`;
     case "succeeded":
-      if (none) return result ? "Done: no candidate was found." : "Done.";
+      if (none) return result ? `Done: ${byId("suspect-list").childElementCount} suspects, no candidates.` : "Done.";
       return `Done: ${counts}.`;
     case "failed": return `Failed. ${none ? "" : counts}`;
     case "cancelled": return `Cancelled. ${none ? "" : counts}`;
     case "infra_error": return "This could not be run: a part of Emend failed. Try again.";
-    default: return "";
+    default: return "What became of this job cannot be seen here.";
   }
 }
 
@@ -238,9 +245,10 @@ function say(text: string, now = false): void {
 
 const sayProgress = (): void => say(sentence());
 
-function drawSuspects(faults: readonly Fault[]): void {
+function drawSuspects(faults: readonly Fault[], noFault: number | null, model: string): void {
   code.heat(faults);
-  candidates.suspects(faults);
+  candidates.suspects(faults, model);
+  byId("no-fault").textContent = noFault === null ? "" : `No fault in this code: ${percent(noFault)} %`;
   byId("suspects").hidden = faults.length === 0;
   const several = new Set(sent.map((file) => file.path)).size > 1;
   const level = levels(faults);
@@ -354,7 +362,10 @@ async function feedback(entry: Entry, taken: boolean, comment: string): Promise<
     return;
   }
   const patch = result.patches.findIndex((one) => one.diff === entry.patch.diff);
-  if (patch < 0) return;
+  if (patch < 0) {
+    say("Not told to the service: it kept only the best candidates.", true);
+    return;
+  }
   try {
     await call("POST", "/v1/feedback", { id: job, patch, accepted: taken, comment });
   } catch (error) {

@@ -106,9 +106,11 @@ class EditorClient:
         if (cancel := self._tasks.get(token)) is not None:
             cancel()
 
-    def configure(self, settings: object) -> None:
+    def configure(self, settings: object, *, from_project: bool) -> None:
         """Take settings for all folders, told by the editor; complain of what is unusable."""
-        self._options, complaints = with_settings(self._given, settings)
+        self._options, complaints = with_settings(
+            self._options if from_project else self._given, settings, from_project=from_project
+        )
         self._of_folder.clear()
         self._complain(complaints)
 
@@ -134,7 +136,7 @@ class EditorClient:
         finally:
             self._settled.set()
         for root, answer in zip(roots or (None,), answers, strict=False):
-            options, complaints = with_settings(self._options, plain(answer))
+            options, complaints = with_settings(self._options, plain(answer), from_project=True)
             if root is None:
                 self._options = options
             else:

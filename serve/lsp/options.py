@@ -63,10 +63,15 @@ SETTINGS: Mapping[str, _Setting] = {
 }
 
 
-def with_settings(options: Options, given: object) -> tuple[Options, tuple[str, ...]]:
+# Editors read settings from a project's folder, too: one that was cloned must not choose where code is sent.
+_NOT_FROM_PROJECTS = ("model", "adapter", "python")
+
+
+def with_settings(options: Options, given: object, *, from_project: bool = False) -> tuple[Options, tuple[str, ...]]:
     """`options` with an editor's settings (JSON) over them, and a sentence for each that is unusable and left out.
 
-    Null and "" leave what the command line says. Unknown names are the editor's own affair.
+    `from_project`: they may come from a project's folder, so model, adapter and interpreter are not taken. Null and ""
+    leave what the command line says. Unknown names are the editor's own affair.
     """
     if given is None:
         return options, ()
@@ -76,7 +81,7 @@ def with_settings(options: Options, given: object) -> tuple[Options, tuple[str, 
     settings = cast("Mapping[str, object]", given)
     for name, setting in SETTINGS.items():
         value = settings.get(name)
-        if value is None or value == "":
+        if value is None or value == "" or (from_project and name in _NOT_FROM_PROJECTS):
             continue
         if not isinstance(value, setting.kinds) or isinstance(value, bool) is not (bool in setting.kinds):
             complaints.append(f"emend.{name} must be {setting.expected}; it is left out")

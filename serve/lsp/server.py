@@ -171,7 +171,7 @@ def _register(emend: EmendServer) -> None:
 def _register_settings(emend: EmendServer) -> None:
     def initialize(params: types.InitializeParams) -> None:
         given = plain(params.initialization_options)
-        emend.client.configure(given.get("emend", given) if isinstance(given, dict) else given)
+        emend.client.configure(given.get("emend", given) if isinstance(given, dict) else given, from_project=False)
 
     async def initialized(_: types.InitializedParams | types.DidChangeWorkspaceFoldersParams) -> None:
         await emend.client.ask_settings()
@@ -179,7 +179,7 @@ def _register_settings(emend: EmendServer) -> None:
     async def configured(params: types.DidChangeConfigurationParams) -> None:
         given = plain(params.settings)
         if isinstance(given, dict) and "emend" in given:
-            emend.client.configure(plain(given["emend"]))
+            emend.client.configure(plain(given["emend"]), from_project=True)
         await emend.client.ask_settings()
 
     emend.server.feature(types.INITIALIZE)(initialize)

@@ -108,3 +108,10 @@ async def test_each_folder_runs_its_own_tests(tmp_path):
         assert (await editor.command("emend.runTests"))["passed"] is False
         assert editor.diagnostics(tmp_path / "bad" / "shelf.py")
         assert not editor.diagnostics(tmp_path / "good" / "shelf.py")
+
+
+def test_a_project_does_not_choose_where_code_is_sent():
+    given = {"model": "http://elsewhere.example/v1#x", "adapter": "a", "python": "p", "seconds": 5}
+    options, complaints = with_settings(Options(model="none"), given, from_project=True)
+    assert (options, complaints) == (Options(model="none", seconds=5.0), ())
+    assert with_settings(Options(), given)[0].model == "http://elsewhere.example/v1#x"

@@ -124,15 +124,17 @@ def test_reject_is_told_even_before_the_ranking_is_known(view, fake):
     assert "rejected" in ranked[told.patch]
 
 
-def test_the_downloaded_patch_is_the_diff(view, tmp_path):
+def test_the_downloaded_patch_is_the_diff(view, fake, tmp_path):
     page = view(accept_downloads=True)
     repaired(page)
     with page.expect_download() as download:
         page.click("#save")
     assert download.value.suggested_filename == "mean.py.patch"
     download.value.save_as(tmp_path / "it.patch")
-    text = (tmp_path / "it.patch").read_text()
-    assert text.startswith("--- a/mean.py\n+++ b/mean.py\n@@")
+    text = (tmp_path / "it.patch").read_bytes().decode()
+    (one,) = fake.running.values()
+    result = next(data for name, data in one.events if name == "result")
+    assert text == RepairOut.model_validate_json(result).patches[0].diff
     assert "\n-    return sum(xs) / len(x)\n+    return sum(xs) / len(xs)\n" in text
 
 
@@ -298,8 +300,17 @@ def test_an_error_names_the_field(view, fake, troubles):
     page.click("#repair")
     expect(page.get_by_role("alert").locator("li")).to_have_text("budget.seconds must be at most 60")
     expect(page.locator("#repair")).to_be_enabled()
+    expect(page.locator("#seconds-limit")).to_be_focused()
+    expect(page.locator("#seconds-limit")).to_have_attribute("aria-invalid", "true")
+    page.evaluate(DROP, ["#code", [["other.py", "y = 1\n"]]])
+    fake.refuse = (422, "request.files.0.text", "is too long")
+    page.click("#repair")
+    expect(page.get_by_role("alert").locator("li")).to_have_text("request.files.0.text is too long")
+    expect(page.locator("#code [role=tab][aria-selected=true]")).to_have_text("mean.py")
+    expect(page.locator("#seconds-limit")).not_to_have_attribute("aria-invalid", "true")
     page.get_by_label("Close this message").click()
     expect(page.get_by_role("alert")).to_be_empty()
+    page.click("[data-part=remove] >> nth=0")
     page.click("[data-part=remove] >> nth=0")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("alert")).to_contain_text("Paste or drop the code that fails")

@@ -106,6 +106,11 @@ export class FileSet {
     this.view.focus();
   }
 
+  /** Bring a file to the front, by its place in `all()`. */
+  front(index: number): void {
+    if (index < this.files.length) this.select(index);
+  }
+
   text(path: string): string | null {
     return this.all().find((file) => file.path === path)?.text ?? null;
   }

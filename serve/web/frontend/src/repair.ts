@@ -140,9 +140,44 @@ function drawModel(adapter: string): void {
 
 // --- the job
 
+// what shows a field of the request (`files.0.text`, with or without "request." before it)
+const FIELDS: readonly [RegExp, string][] = [
+  [/\bbudget\.candidates\b/, "candidates-limit"],
+  [/\bbudget\.seconds\b/, "seconds-limit"],
+  [/\boptions\.model\b/, "model"],
+  [/\boptions\.adapter\b/, "adapter"],
+  [/\btest\.command\b/, "command"],
+  [/(^|request\.)error$/, "error"],
+];
+
+/** Mark the fields at fault and go to the first; a file comes to the front. */
+function blame(error: unknown): void {
+  if (!(error instanceof Refused)) return;
+  let first: HTMLElement | undefined;
+  for (const { field } of error.problem.errors ?? []) {
+    const file = /\b(test\.)?files\.(\d+)/.exec(field);
+    if (file) (file[1] ? tests : code).front(Number(file[2]));
+    const found = FIELDS.find(([pattern]) => pattern.test(field));
+    if (!found) continue;
+    const shown = byId(found[1]);
+    shown.setAttribute("aria-invalid", "true");
+    shown.setAttribute("aria-errormessage", "alert");
+    first ??= shown;
+  }
+  first?.focus({ preventScroll: true }); // the alert stays in view
+}
+
+function forgive(): void {
+  for (const [, id] of FIELDS) {
+    byId(id).removeAttribute("aria-invalid");
+    byId(id).removeAttribute("aria-errormessage");
+  }
+}
+
 async function submit(): Promise<void> {
   if (state === "queued" || state === "running" || byId<HTMLButtonElement>("repair").disabled) return;
   clearError();
+  forgive();
   const made = request();
   if (made.files.length === 0) {
     showError(new Refused({ title: "Nothing to repair", status: 0, detail: "Paste or drop the code that fails.", errors: [{ field: "files", message: "is empty" }] }));
@@ -155,6 +190,7 @@ async function submit(): Promise<void> {
     watch(id, made.files);
   } catch (error) {
     showError(error);
+    blame(error);
     byId<HTMLButtonElement>("repair").disabled = false;
   }
 }
@@ -398,7 +434,7 @@ function begin(): void {
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
-    void submit();
+    byId<HTMLFormElement>("repair-form").requestSubmit(); // so that the browser checks the numbers first
   }, true);
   const clicks: Record<string, () => unknown> = { cancel, accept, reject, copy, save };
   for (const [id, does] of Object.entries(clicks)) byId(id).addEventListener("click", () => void does());

@@ -117,10 +117,11 @@ def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     for name, text in {
         "src/__init__.py": "", "src/shop.py": SHOP, "tests/test_shop.py": TEST, "traceback.txt": TRACEBACK,
-        "change.diff": DIFF, "calc.py": CALC, "src/calc.py": CALC, "test_calc.py": CALC_TEST, "failure.txt": FAILURE,
-        "lint.sarif": json.dumps(LINT),
+        "change.diff": DIFF, "ci/calc.py": CALC, "ci/src/calc.py": CALC, "ci/test_calc.py": CALC_TEST,
+        "ci/failure.txt": FAILURE,
+        "ci/lint.sarif": json.dumps(LINT),
     }.items():  # fmt: skip
-        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).parent.mkdir(exist_ok=True, parents=True)
         (root / name).write_text(text)
     rows = (ROOT / "eval/suites/emend_python.jsonl").read_text().split("\n")
     (root / "suite.jsonl").write_text("\n".join(rows[:2]) + "\n")
@@ -165,12 +166,15 @@ def alone():
 
 @pytest.mark.parametrize("line", alone())
 def test_a_line(project, line):
+    shown = line
     if line.startswith("emend eval run"):
         line += " --candidates 2 --seconds 3"
     if line.startswith("emend eval robustness"):
         line = line.replace("--queries 30", "--queries 2") + " --locate-only --limit 1"
-    if line.startswith(("emend fix", "emend locate", "emend judge", "emend eval")):
+    if line.startswith(("emend fix", "emend locate", "emend judge", "emend eval")) and ">" not in line:
         line += "" if "compare" in line or "report" in line else " --sandbox-minimum C"
+    if LINES[shown] == "ci.md":
+        line = f"cd ci; {line.replace('emend fix', 'emend fix --candidates 20 --seconds 5')}"
     done = execute(project, line)
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout + done.stderr or ">" in line

@@ -117,9 +117,9 @@ def project(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     for name, text in {
         "src/__init__.py": "", "src/shop.py": SHOP, "tests/test_shop.py": TEST, "traceback.txt": TRACEBACK,
-        "change.diff": DIFF, "ci/calc.py": CALC, "ci/src/calc.py": CALC, "ci/test_calc.py": CALC_TEST,
-        "ci/failure.txt": FAILURE,
-        "ci/lint.sarif": json.dumps(LINT),
+        "change.diff": DIFF, "../ci/calc.py": CALC, "../ci/src/calc.py": CALC, "../ci/test_calc.py": CALC_TEST,
+        "../ci/failure.txt": FAILURE,
+        "../ci/lint.sarif": json.dumps(LINT),
     }.items():  # fmt: skip
         (root / name).parent.mkdir(exist_ok=True, parents=True)
         (root / name).write_text(text)
@@ -174,7 +174,7 @@ def test_a_line(project, line):
     if line.startswith(("emend fix", "emend locate", "emend judge", "emend eval")) and ">" not in line:
         line += "" if "compare" in line or "report" in line else " --sandbox-minimum C"
     if LINES[shown] == "ci.md":
-        line = f"cd ci; {line.replace('emend fix', 'emend fix --candidates 20 --seconds 5')}"
+        line = f"cd ../ci; {line.replace('emend fix', 'emend fix --candidates 20 --seconds 5')}"
     done = execute(project, line)
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout + done.stderr or ">" in line

@@ -25,8 +25,11 @@ demo: $(READY)
 	@cd examples/parcels && $(EMEND) fix parcels.py --python $(abspath $(BIN))/python \
 		--test "python -m pytest -q test_parcels.py" --candidates 800 --seconds 240
 
+# Two processes, one a core: most tests wait for processes of their own. `pytest -q` runs all in one.
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q tests/serve tests/e2e tests/test_*.py & half=$$!; \
+	$(BIN)/python -m pytest -q tests/repair tests/data tests/training tests/eval; other=$$?; \
+	wait $$half && exit $$other
 
 check: format lint types imports test wheel
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from repair.errors import EmendError
+from serve.limits import state_directory
 
 INTERRUPTED = 130
 
@@ -47,12 +48,6 @@ def _leave(sentence: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def log_directory() -> Path:
-    """Where logs of internal errors go: the XDG state directory, else the temporary one."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - no home is no error
-    return Path(state) / "emend"
-
-
 def write_log(error: BaseException) -> Path:
     """Write what a report of this error needs, and say where. The file is readable by its owner only."""
     text = "\n".join(
@@ -63,7 +58,7 @@ def write_log(error: BaseException) -> Path:
         ]
     )
     name = f"error-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
-    for directory in (log_directory(), Path(tempfile.gettempdir())):
+    for directory in (state_directory(), Path(tempfile.gettempdir())):
         try:
             directory.mkdir(parents=True, exist_ok=True)
             path = directory / name

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from repair.errors import InputError
-from serve.limits import MIB, is_loopback
+from serve.limits import MIB, is_loopback, state_directory
 
 DEFAULT_MODEL = "default"  # the name of `model` on the wire
 
@@ -142,12 +142,6 @@ def _sentence(error: ValidationError, config: Path | None) -> str:
         message = "no such setting; docs/service.md lists them"
     where = f"{config}: " if config else ""
     return f"{where}{key}: {message}" if key else f"{where}{message}"
-
-
-def state_directory() -> Path:
-    """Where the database and logs lie: the XDG state folder of this user."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111 - no home is no error
-    return Path(state) / "emend"
 
 
 def database_url(settings: Settings) -> str:

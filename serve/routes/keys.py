@@ -13,7 +13,8 @@ from repair.errors import InputError
 from serve.problems import NotFoundError
 from serve.routes.answers import as_json, documented
 from serve.routes.times import rfc3339
-from serve.security.callers import Authority, KeyRow
+from serve.security.callers import Authority
+from serve.store.keys import KeyRow
 from serve.wire_jobs import KeyIn, KeyOut, KeysOut, NewKeyOut, Scope
 
 _ERRORS = documented(400, 401, 403, 415, 422, 429, 503)

@@ -22,6 +22,7 @@ from repair.errors import EmendError
 from serve.problems import LimitError, UnauthorizedError
 from serve.security.attempts import Attempts
 from serve.settings import Settings
+from serve.store.keys import KeyRow
 from serve.wire_jobs import Scope
 
 SESSION_SECONDS = 12 * 3600.0
@@ -32,29 +33,6 @@ _KNOWN_SECONDS = 3600.0  # for so long a key that was valid may be tried in spit
 _TOKEN = re.compile(r"emend_[A-Za-z0-9]{1,64}_[A-Za-z0-9_\-]{8,200}")
 _NOBODY = "emend_0000000000000000_000000000000000000000000000000000000000000"  # asked for in place of malformed keys
 _CSRF = b"emend csrf 1"
-
-
-class KeyRow(Protocol):
-    """A key as the store has it, without its secret. Times are microseconds since 1970; `rate` is requests a minute."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def scopes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def created(self) -> int: ...  # noqa: D102
-    @property
-    def expires(self) -> int | None: ...  # noqa: D102
-    @property
-    def revoked(self) -> int | None: ...  # noqa: D102
-    @property
-    def last_used(self) -> int | None: ...  # noqa: D102
-    @property
-    def rate(self) -> int | None: ...  # noqa: D102
-    @property
-    def concurrent(self) -> int | None: ...  # noqa: D102
 
 
 class KeyStore(Protocol):

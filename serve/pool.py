@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import os
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from repair.errors import EmendError
 from serve import frames
 from serve.engine import Task
 from serve.frames import Frame
-from serve.problems import BusyError
+from serve.problems import BusyError, problem
 from serve.settings import Settings
 from serve.telling import Told
 
@@ -173,8 +174,6 @@ class Pool:
             async with asyncio.timeout(None if expires is None else max(0.0, expires - time.time())):
                 return await future
         except TimeoutError:
-            from serve.problems import problem
-
             detail = "the deadline passed while the request waited for a free place"
             raise Refused(problem(504, detail, kind="deadline")) from None
         except asyncio.CancelledError:
@@ -249,8 +248,6 @@ class Pool:
 
 def _environment(folder: Path) -> dict[str, str]:
     """What a repair process needs to know; secrets of the service (database, tokens) are not among it."""
-    import os
-
     kept = {name: value for name, value in os.environ.items() if name in _ENV_KEPT}
     return {**kept, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
 

@@ -2,7 +2,6 @@
 
 from serve.jobs.dispatcher import Dispatcher, Limits, Pace
 from serve.jobs.following import follow
-from serve.jobs.runner import Refused, Runner, Task, WorkerLost
 from serve.jobs.shown import job_out
 
-__all__ = ["Dispatcher", "Limits", "Pace", "Refused", "Runner", "Task", "WorkerLost", "follow", "job_out"]
+__all__ = ["Dispatcher", "Limits", "Pace", "follow", "job_out"]

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from serve.jobs.runner import Runner
 from serve.jobs.running import Pace, Run
+from serve.pool import Runner
 from serve.store import Store, StoreError
 from serve.store.jobs import Job
 

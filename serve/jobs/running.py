@@ -18,9 +18,10 @@ from typing import Any, Literal
 import structlog
 
 from repair.errors import EmendError
+from serve.engine import Task
 from serve.jobs.following import ring
-from serve.jobs.runner import Refused, Runner, Task, WorkerLost
 from serve.jobs.shown import deadline_of, located
+from serve.pool import Refused, Runner, WorkerLost
 from serve.problems import BusyError, of_error, problem
 from serve.store import Store, StoreError
 from serve.store.jobs import Job, NewEvent

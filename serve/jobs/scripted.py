@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from serve.jobs.runner import Task
+from serve.engine import Task
 from serve.telling import Told
 
 Step = Told | float | asyncio.Event | Exception

@@ -109,22 +109,22 @@ class _Asked:
         """The whole answer, or a stream of what is found. Raises InputError and what the store raises."""
         caller = caller_of(request)
         task = await asyncio.to_thread(task_of, kind, body)
-        digest = hashlib.sha256(f"{kind}\n{body.model_dump_json()}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{kind}\n{task.body}".encode()).hexdigest()
         async with self._replies.one(caller.key_id, key, digest) as reply:
             if reply.earlier is not None:
                 return Answer(*reply.earlier).response()
             events = performed(self._parts.runner, task)
             if kind == "repair" and wants_events(request):
-                return await self._stream(task, body, events, caller.key_id)
+                return await self._stream(task, events, caller.key_id)
             answer = await _whole(request, events)
             if answer is None:
                 return Response(status_code=499)  # the client has left; nobody reads this
-            await self._keep(task, body, answer, caller.key_id)
+            await self._keep(task, answer, caller.key_id)
             if answer.status < 500:  # what failed on our side may be asked for again
                 await reply.keep(answer.status, answer.media_type, answer.body)
             return answer.response()
 
-    async def _stream(self, task: Task, body: RepairIn, events: AsyncGenerator[Told], key_id: str) -> Response:
+    async def _stream(self, task: Task, events: AsyncGenerator[Told], key_id: str) -> Response:
         try:
             first = await anext(events)  # so that a refusal has its own status
         except (EmendError, Refused) as error:
@@ -136,18 +136,17 @@ class _Asked:
                 try:
                     async for told in events:
                         if told.name == "result":
-                            await self._keep(task, body, Answer(200, _JSON, told.data), key_id)
+                            await self._keep(task, Answer(200, _JSON, told.data), key_id)
                         yield sse(told.name, told.data)
                 except (EmendError, Refused) as error:
                     yield sse("error", json.dumps(problem_of(error)))
 
         return StreamingResponse(kept_alive(lines()), media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
-    async def _keep(self, task: Task, body: RepairIn, answer: Answer, key_id: str) -> None:
+    async def _keep(self, task: Task, answer: Answer, key_id: str) -> None:
         """Into the journal, where the operator switched it on."""
         if self._parts.settings.journal and answer.status == 200:
-            request_text = body.model_dump_json(exclude_defaults=True)
-            await asyncio.to_thread(self._add, task.id, key_id, request_text, answer.body)
+            await asyncio.to_thread(self._add, task.id, key_id, task.body, answer.body)
 
     def _add(self, repair_id: str, key_id: str, request_text: str, answer_text: str) -> None:
         """Blocks: redacting a large body takes a while."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from repair.errors import ModelError
-from serve.jobs import Dispatcher, Pace, Refused, WorkerLost, follow, job_out
+from serve.jobs import Dispatcher, Pace, follow, job_out
 from serve.jobs.scripted import ScriptedRunner
+from serve.pool import Refused, WorkerLost
 from serve.problems import BusyError, problem
 from serve.store import Store, StoreError
 from serve.store.jobs import NewJob

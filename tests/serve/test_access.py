@@ -73,6 +73,7 @@ def test_without_a_key_nothing_but_health_answers(first):
     with httpx.Client(base_url=url) as nobody:
         assert nobody.get("/healthz").status_code == 200
         assert nobody.get("/readyz").json()["status"] == "ready"
+        assert "/v1/repairs" in nobody.get("/openapi.json").json()["paths"]
         for method, path in (("POST", "/v1/repairs"), ("GET", "/v1/jobs"), ("GET", "/metrics"), ("GET", "/v1/none")):
             answer = nobody.request(method, path, json=BODY if method == "POST" else None)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), path

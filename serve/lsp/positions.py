@@ -42,5 +42,14 @@ class Positions:
         return types.Range(self.at(span.start), self.at(span.end))
 
     def edit(self, edit: Edit) -> types.TextEdit:
-        """The same edit, in the protocol's words."""
-        return types.TextEdit(self.range(edit.span), edit.text)
+        r"""The same edit, in the protocol's words; no position lies between "\r" and "\n", editors would move it."""
+        start, end, text = edit.span.start, edit.span.end, edit.text
+        if self._splits(start):
+            start, text = start - 1, f"\r{text}"
+        if self._splits(end):
+            end, text = end + 1, f"{text}\n"
+        return types.TextEdit(self.range(Span(start, end)), text)
+
+    def _splits(self, offset: int) -> bool:
+        at = offset + self._shift
+        return self._text[at - 1 : at + 1] == "\r\n" if at else False

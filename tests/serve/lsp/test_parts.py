@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from repair.errors import InputError
 from repair.verdicts import Judgement, Verdict
 from serve.lsp.fixes import Fix
 from serve.lsp.options import Options, with_settings
-from serve.lsp.positions import Positions
+from serve.lsp.positions import BOM, Positions
 from serve.lsp.project import Base, Buffer, digest_of, read_project
 from serve.lsp.project import test_command as usual_command
 from tests.serve.lsp.editor import capabilities, editing
@@ -115,3 +116,19 @@ def test_a_project_does_not_choose_where_code_is_sent():
     options, complaints = with_settings(Options(model="none"), given, from_project=True)
     assert (options, complaints) == (Options(model="none", seconds=5.0), ())
     assert with_settings(Options(), given)[0].model == "http://elsewhere.example/v1#x"
+
+
+@pytest.mark.parametrize("text", ["a\r\nb\r\n", "\r\n\r\n", "\ufeffa\r\nb", "a\rb\r\n", "a\nb\r\n"])
+def test_an_editor_that_keeps_ends_of_lines_whole_makes_the_same_text(text):
+    code = text.removeprefix(BOM)
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
+    starts = [sum(map(len, lines[:n])) for n in range(len(lines))]
+
+    def offset(position):
+        return starts[position.line] + min(position.character, len(lines[position.line].rstrip("\r\n")))
+
+    for start in range(len(code) + 1):
+        for end in range(start, len(code) + 1):
+            made = Positions(text).edit(Edit(Span(start, end), "x"))
+            found = text[: offset(made.range.start)] + made.new_text + text[offset(made.range.end) :]
+            assert found == text[: len(text) - len(code)] + code[:start] + "x" + code[end:], (start, end)

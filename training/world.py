@@ -9,7 +9,10 @@ are small enough not to need it.)
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import os
+import time
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -17,6 +20,8 @@ import torch
 from torch import nn
 
 from repair.errors import ModelError
+
+LEAVE_SECONDS = 0.3  # of one's last moments, for the group's threads to let go of the last message (it takes them 1 ms)
 
 
 class World(Protocol):
@@ -73,6 +78,7 @@ class Together:
     """The processes of torch.distributed, set up by accelerate: NCCL where there are GPUs, else gloo."""
 
     def __init__(self) -> None:
+        importlib.import_module("torch.distributed.nn.functional")  # now, see `_leave`
         from accelerate import PartialState
 
         try:
@@ -82,7 +88,18 @@ class Together:
                 f"the processes of the run cannot find each other ({error}): check accelerate's settings"
             ) from error
         self.rank, self.size = self._state.process_index, self._state.num_processes
-        atexit.register(self._state.destroy_process_group)  # else the last one to leave finds a broken connection
+        atexit.register(self._leave)
+
+    def _leave(self) -> None:
+        """End the group, or the last process to leave finds a broken connection.
+
+        A group's threads end with its last reference. A thread that outlives the interpreter aborts the process when
+        it lets go of a message's tensor, so nothing should keep the group: `torch.distributed.nn.functional`, imported
+        while there is one, does so in the defaults of its functions (torch 2.13), and FSDP keeps it too.
+        """
+        self._state.destroy_process_group()
+        gc.collect()
+        time.sleep(LEAVE_SECONDS)
 
     def total(self, value: float) -> float:
         """As `World.total`; in fp64."""

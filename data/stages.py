@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.executors import Executor
 from data.records import Record
 from data.shards import Row, Shard
 from data.steps import Beside, Rejection
 from data.store import read_rows
+from repair.executors import Executor
 
 if TYPE_CHECKING:
     from typing import Any

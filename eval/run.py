@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TypeVar
 
-from data.executors import executor
 from eval.correctness import unfit
 from eval.measure import measure
 from eval.measurement import Conditions, Measurement
 from eval.repositories import check_repository, measure_repository
 from eval.suites.rows import Case, RepositoryTask
 from repair.errors import BoundaryError
+from repair.executors import executor
 from repair.model import Model
 from repair.oracles.scripts import warm_programs
 from repair.sandbox import Sandbox, Tier

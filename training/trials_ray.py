@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from data.executors import LOCAL, Cluster
+from repair.executors import LOCAL, Cluster
 from training.config import Recipe
 from training.trials import Event, Failed, Outcome, Reported, RunTrial, attempt
 

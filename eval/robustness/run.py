@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from data.executors import executor
 from eval.robustness.trials import Plan, Trial, try_case
 from eval.run import Setup, model_of, sandbox_of
 from eval.suites.rows import Case
+from repair.executors import executor
 
 
 def try_one(setup: Setup, plan: Plan, case: Case) -> Trial:

@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from data.dataset import MARKS, build_dataset, collect_sources
-from data.executors import executor
 from data.plans import CorpusPlan
 from data.stages import Collected, Place, Progress
 from data.toml import read_plan
 from repair.errors import InputError
+from repair.executors import executor
 from serve.boundary import INTERRUPTED
 from serve.printing import shown, stderr, stdout
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from data.dataset import build_dataset, collect_sources
-from data.executors import Processes, Serial
 from data.parquet import read_parquet
 from data.records import CLEAN, Origin
 from data.stages import Place
@@ -24,6 +23,7 @@ from data.store import read_rows
 from data.tokenizer import train_tokenizer
 from data.toml import read_plan
 from repair.errors import InputError
+from repair.executors import Processes, Serial
 from tests.data.planted import PLANTED, RENAMED
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from data.executors import AHEAD, Cluster, Processes, Serial, executor
 from repair.errors import BoundaryError, InputError
+from repair.executors import AHEAD, Cluster, Processes, Serial, executor
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,7 +103,7 @@ RAY_SCRIPT = """
 import json, os
 from functools import partial
 import psutil
-from data.executors import executor
+from repair.executors import executor
 from data.labels import hunks_of
 
 with executor(2, "local") as chosen:

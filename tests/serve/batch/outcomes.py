@@ -57,7 +57,7 @@ def shell(root, *arguments, **options):
     who = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@x", "GIT_COMMITTER_NAME": "C", "GIT_COMMITTER_EMAIL": "c@x"}
     dates = {"GIT_AUTHOR_DATE": f"{DATE} +0000", "GIT_COMMITTER_DATE": f"{DATE} +0000"}
     quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    command = ["git", "-C", str(root), *arguments]
+    command = ["git", "-C", str(root), "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", *arguments]
     done = subprocess.run(command, capture_output=True, check=False, env={**own, **who, **dates, **quiet}, **options)
     assert done.returncode == 0, (arguments, done.stderr.decode("utf-8", "replace"))
     return done.stdout

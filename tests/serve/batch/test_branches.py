@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ def state(root, *, own="refs/heads/emend/"):
     found = {}
     for folder, _, names in os.walk(root):
         for name in names:
-            path = os.path.relpath(os.path.join(folder, name), root)
+            path = os.path.relpath(Path(folder, name), root)
             if not path.startswith((".git/objects/", f".git/{own}", f".git/logs/{own}")):
                 full = root / path
                 found[path] = (hashlib.sha256(full.read_bytes()).hexdigest(), full.stat().st_mtime_ns)

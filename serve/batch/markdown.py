@@ -24,6 +24,7 @@ from serve.batch.wording import (
 )
 
 LARGEST = 4_000_000
+_LEAST = 10_000  # characters: with less left nothing more is tried
 _DIFF, _TEXT, _ALTERNATIVE = 200, 30, 60  # lines
 _PLACES, _TESTS, _EVIDENCE, _ALTERNATIVES, _NOTES = 5, 10, 2, 3, 20  # how many
 
@@ -36,8 +37,9 @@ def markdown_report(outcomes: Sequence[Outcome], run: RunInfo) -> str:
     for outcome in known:
         if outcome.diagnosis is None or not entries(outcome):
             continue
-        section = "\n".join(_repository(outcome, outcome.diagnosis, run))
-        if len(text) + len(section) > LARGEST:
+        full = len(text) + _LEAST > LARGEST
+        section = "" if full else "\n".join(_repository(outcome, outcome.diagnosis, run))
+        if full or len(text) + len(section) > LARGEST:
             left.append(outcome.name)
         else:
             text += section

@@ -24,6 +24,7 @@ from serve.batch.markdown import markdown_report
 from serve.batch.patches import patch_files
 from serve.batch.pullrequests import pull_requests
 from serve.batch.report import RunInfo, costs_text, report_text, write_atomically
+from serve.batch.wording import top_places
 
 _LISTING = ".written"
 _OURS = re.compile(r"(patches|pull-requests)/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
@@ -72,7 +73,13 @@ def _without_secrets(outcome: Outcome) -> Outcome:
 def _commits(outcome: Outcome, git_dir: Path | None) -> Commits:
     if outcome.diagnosis is None:
         return KnownCommits()
-    return commits_at(outcome.place) if git_dir is None else GitCommits(git_dir_of(git_dir))
+    commits = commits_at(outcome.place) if git_dir is None else GitCommits(git_dir_of(git_dir))
+    if isinstance(commits, GitCommits):
+        paths = [path for fix in outcome.fixes for path in fix.paths]
+        paths += [fix.reproduction.path for fix in outcome.fixes if fix.reproduction]
+        paths += [place.path for fault in outcome.diagnosis.faults for place in top_places(fault)[:1]]
+        commits.preload(outcome.diagnosis.commit, paths)
+    return commits
 
 
 def _files(

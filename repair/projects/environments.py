@@ -48,6 +48,7 @@ class Environment:
     python: Path | None
     told: str
     notes: tuple[str, ...] = ()
+    upon: bool = False  # pytest needs the project itself
 
 
 def python_environment(order: Order, needs: Declared, folder: Path | None, cache: Path) -> Environment:
@@ -305,3 +306,21 @@ def _last(said: str) -> str:
     """The last line that says something, without the tool's own mark of an error."""
     lines = [line.strip() for line in said.split("\n") if line.strip() and not line.startswith(("[notice]", "hint:"))]
     return re.sub(r"^(?:ERROR|error):\s*", "", lines[-1])[:300] if lines else "no reason was given"
+
+
+def runs_upon(environment: Environment, name: str) -> bool:
+    """Whether pytest itself needs the distribution `name`: then it has imported that before any test begins."""
+    if environment.python is None or not name:
+        return False
+    folders = [str(folder) for folder in site_folders(find_python(environment.python))]
+    known = {
+        str(canonicalize_name(d.metadata["Name"] or "")): d for d in importlib.metadata.distributions(path=folders)
+    }
+    seen, waiting = set[str](), ["pytest"]
+    while waiting:
+        own = waiting.pop()
+        if own not in seen:
+            seen.add(own)
+            lines = (known[own].requires or []) if own in known else []
+            waiting += _names(line for line in lines if "extra ==" not in line)
+    return name in seen

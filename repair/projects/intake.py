@@ -20,7 +20,8 @@ from repair.history import Listing, listing
 from repair.oracles.commands import TestCommand, Tool, parse_command
 from repair.oracles.interpreters import find_python
 from repair.projects.detect import Detected, detect, given
-from repair.projects.environments import Environment, python_environment
+from repair.projects.environments import Environment, python_environment, runs_upon
+from repair.projects.identity import newest_tag, write_identity
 from repair.projects.listing import Tree, table, tree_of
 from repair.projects.refusals import refused_by
 from repair.projects.requirements import declared
@@ -30,6 +31,7 @@ from repair.sandbox import Command, Limits, Sandbox
 from repair.workspace import LINKED
 
 __all__ = ["open_project", "refused_by"]
+_UPON = "pytest itself needs {}: the tests run in an interpreter of their own, told by its exit status alone"
 _START = Limits(wall_seconds=60.0, cpu_seconds=60.0)
 
 
@@ -78,6 +80,9 @@ def _opened(order: Order, folder: Path, cache: Path, sandbox: Sandbox, commit: s
         order, code.root, code.commit, code.branch, found.language, found.command, found.runner, found.why
     )
     project = _with(project, code, python, found.notes)
+    if python.upon:
+        source = "PYTHONPATH=src " if (code.root / "src").is_dir() else "PYTHONPATH=. "
+        project = replace(project, command=f"env {source}{found.command}")
     _starts(project, sandbox)
     return project
 
@@ -157,7 +162,12 @@ def _environment(order: Order, found: Detected, tree: Tree, code: _Code, cache: 
             order = replace(order, python=str((code.beside or tree.root) / command.python))
         inner = tree.below(found.folder) if found.folder else tree
         needs = declared(inner, pytest=command.tool is Tool.PYTEST, command=found.command)
-        return python_environment(order, needs, code.beside, cache)
+        environment = python_environment(order, needs, code.beside, cache)
+        tag = newest_tag(code.git_dir, code.commit) if code.git_dir else ""
+        written = write_identity(inner, needs, tag)
+        upon = command.tool is Tool.PYTEST and runs_upon(environment, needs.name)
+        notes = (*environment.notes, *written, *((_UPON.format(needs.name),) if upon else ()))
+        return replace(environment, notes=notes, upon=upon)
     _demand_program(command, tree)
     if tree.has("package.json") and found.language in ("javascript", "typescript"):
         return _modules(tree, code)
@@ -195,7 +205,7 @@ def _starts(project: Project, sandbox: Sandbox) -> None:
     """See that the runner starts at all, before the tests are blamed."""
     if project.python is None:
         return
-    module = "pytest" if parse_command(project.command).tool is Tool.PYTEST else "unittest"
+    module = "pytest" if "pytest" in project.command else "unittest"
     python = find_python(project.python)
     words = (str(python.path), "-I", "-c", f"import {module}")
     done = sandbox.run(Command(words, readable=python.readable, limits=_START))

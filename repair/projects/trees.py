@@ -94,7 +94,8 @@ def _pointers(origin: Origin, root: Path) -> tuple[str, ...]:
     if not missing:
         return ()
     told = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-    return (f"{len(missing)} files are only LFS pointers: {told} (run `git lfs pull`)",)
+    what = "1 file is only an LFS pointer" if len(missing) == 1 else f"{len(missing)} files are only LFS pointers"
+    return (f"{what}: {told} (run `git lfs pull`)",)
 
 
 def files_of(root: Path) -> Iterator[str]:

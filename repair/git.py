@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -63,11 +63,17 @@ def start(git_dir: str, arguments: Sequence[str], stdin: IO[bytes] | int) -> sub
 
 
 def run(
-    git_dir: str, *arguments: str, protocols: str = "none", more: Sequence[str] = (), seconds: float | None = None
+    git_dir: str,
+    *arguments: str,
+    protocols: str = "none",
+    more: Sequence[str] = (),
+    seconds: float | None = None,
+    stdin: bytes = b"",
+    variables: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes, str]:
     """Exit status, stdout, and the last line of stderr. `more` are "key=value" settings of this call.
 
-    After `seconds` it is ended, with status 124 and no output.
+    After `seconds` it is ended, with status 124 and no output. `variables` are added to its environment.
 
     Raises InputError when git is missing.
     """
@@ -78,8 +84,8 @@ def run(
     try:
         done = subprocess.run(
             _command(git_dir, arguments),
-            stdin=subprocess.DEVNULL, capture_output=True, check=False, env={**environment(protocols), **settings},
-            timeout=seconds,
+            input=stdin, capture_output=True, check=False, timeout=seconds,
+            env={**environment(protocols), **settings, **(variables or {})},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return 124, b"", f"no answer in {seconds:.0f} s"

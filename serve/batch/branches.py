@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repair.errors import InputError
+from repair.git import git_dir_of
 from repair.projects.values import Outcome, State
-from serve.batch.commits import Commits, GitCommits, git, git_dir_of
+from serve.batch.commits import Commits, GitCommits, git
 from serve.batch.messages import all_message, fix_message
 from serve.batch.patches import UNKNOWN_DATE, diff_bytes, reproduction_diff
 from serve.batch.report import RunInfo

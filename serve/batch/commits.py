@@ -1,4 +1,4 @@
-"""What outputs read of a repository's history: a commit's date and its files. Git is called here and in `branches.py`.
+"""What outputs read of a repository's history: a commit's date and its files. Git is called here and by `branches.py`.
 
 Reading never writes, asks, fetches or runs anything of the repository's.
 """
@@ -6,20 +6,18 @@ Reading never writes, asks, fetches or runs anything of the repository's.
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from repair.errors import InputError
+from repair.git import git_dir_of, is_address, run
 from repair.sources import MAX_SOURCE_BYTES, Source
 
-_OPTIONS = (
-    "core.hooksPath=/dev/null", "core.fsmonitor=false", "safe.directory=*", "protocol.ext.allow=never",
-    "credential.helper=", "gc.auto=0", "maintenance.auto=false", "core.splitIndex=false", "index.sparse=false",
-    "core.untrackedCache=false", "i18n.commitEncoding=UTF-8", "apply.whitespace=nowarn", "apply.ignoreWhitespace=no",
-    "advice.detachedHead=false",
+_MORE = (
+    "maintenance.auto=false", "core.splitIndex=false", "index.sparse=false", "core.untrackedCache=false",
+    "i18n.commitEncoding=UTF-8", "apply.whitespace=nowarn", "apply.ignoreWhitespace=no",
 )  # fmt: skip
 
 
@@ -102,7 +100,7 @@ class GitCommits:
 def commits_at(place: str) -> Commits:
     """The history of a local repository, nothing known where there is none."""
     path = Path(place)
-    if "://" in place or not path.is_dir():
+    if is_address(place) or not path.is_dir():
         return KnownCommits()
     return GitCommits(git_dir_of(path))
 
@@ -120,37 +118,13 @@ def sources_at(commits: Commits, commit: str, paths: Iterable[str]) -> dict[str,
     return found
 
 
-def git_dir_of(path: Path) -> Path:
-    """Where a working tree (also a linked one) or a bare repository keeps what is git's."""
-    dot = path / ".git"
-    if dot.is_file():
-        target = dot.read_text(encoding="utf-8", errors="replace").removeprefix("gitdir:").strip()
-        return (path / target).resolve()
-    return (dot if dot.is_dir() else path).resolve()
-
-
 def git(
     git_dir: Path, *arguments: str, stdin: bytes = b"", variables: Mapping[str, str] | None = None
 ) -> tuple[int, bytes, str]:
     """Exit status, stdout and the last line of stderr of one git command. Raises InputError where git is missing.
 
-    No hook, prompt, pager, network or configuration of the user's; `variables` are added to the environment.
+    Outside of every working tree: `git apply` takes paths relative to where it stands.
     """
-    options = [word for option in _OPTIONS for word in ("-c", option)]
-    command = ["git", *options, f"--git-dir={git_dir}", "--no-pager", *arguments]
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    hardened = {
-        "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true", "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_PAGER": "cat", "GIT_ALLOW_PROTOCOL": "none",
-        "LC_ALL": "C",
-    }  # fmt: skip
-    try:
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, check=False, cwd=tempfile.gettempdir(),
-            env={**own, **hardened, **(variables or {})},
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise InputError("git is not installed; install it to write branches", field="git") from error
-    said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
-    return done.returncode, done.stdout, said
+    return run(
+        str(git_dir.resolve()), "-C", tempfile.gettempdir(), *arguments, more=_MORE, stdin=stdin, variables=variables
+    )

@@ -16,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from repair.errors import InputError
+from repair.git import git_dir_of
 from repair.projects.values import Outcome
 from serve.batch.branches import PREFIX, Branch
-from serve.batch.commits import Commits, GitCommits, KnownCommits, commits_at, git_dir_of
+from serve.batch.commits import Commits, GitCommits, KnownCommits, commits_at
 from serve.batch.findings import sarif_text
 from serve.batch.markdown import markdown_report
 from serve.batch.patches import patch_files

@@ -14,7 +14,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from repair.defects import Frame, Traceback
 from repair.traces.places import owner
@@ -95,26 +94,38 @@ def title_of(error_type: str, place: Place | None, tests: int) -> str:
     return f"{error_type or 'failure'}{where}{count}"
 
 
-def place_of(trace: Traceback | None, sources: Sequence[str]) -> Place | None:
-    """The innermost frame that lies in one of `sources`; else the innermost one that has a relative path."""
-    if trace is None:
-        return None
-    inner_first = trace.frames[::-1]
-    known = frozenset(sources)
-    for frame in inner_first:
-        path = frame.path if frame.path in known else _owned(frame, sources)
-        if path:
-            return Place(path, frame.line, frame.function)
-    tests = (f for f in inner_first if f.path and not f.path.startswith(("/", "<", "..")))
-    return next((Place(f.path, f.line, f.function, ours=False) for f in tests), None)
+class Owners:
+    """Whose file a frame's path means; looks up by name, so that thousands of sources cost nothing."""
 
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = frozenset(paths)
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for path in sorted(self._paths):
+            self._by_name[path.rpartition("/")[2]].append(path)
 
-def _owned(frame: Frame, sources: Sequence[str]) -> str | None:
-    """For absolute paths and those of a log; a name that stands for any file is nobody's."""
-    if frame.path.startswith(("<", "[")) or not frame.path:
-        return None
-    name = PurePosixPath(frame.path.replace("\\", "/")).name
-    return owner(frame, [p for p in sources if p.rpartition("/")[2] == name])
+    def path_of(self, frame: Frame) -> str | None:
+        """Our path; also for absolute paths and those of a log. A name that stands for any file is nobody's."""
+        if frame.path in self._paths:
+            return frame.path
+        alike = self._by_name.get(frame.path.replace("\\", "/").rpartition("/")[2])
+        return owner(frame, alike) if alike else None
+
+    def frames(self, trace: Traceback | None) -> tuple[tuple[str, int], ...]:
+        """(path, line) of the frames in our sources, innermost first."""
+        if trace is None:
+            return ()
+        owned = ((self.path_of(f), f.line) for f in trace.frames[::-1])
+        return tuple(dict.fromkeys((path, line) for path, line in owned if path))
+
+    def place(self, trace: Traceback | None) -> Place | None:
+        """The innermost frame that lies in one of our sources; else the innermost one that has a relative path."""
+        if trace is None:
+            return None
+        for frame in trace.frames[::-1]:
+            if path := self.path_of(frame):
+                return Place(path, frame.line, frame.function)
+        tests = (f for f in trace.frames[::-1] if f.path and not f.path.startswith(("/", "<", "[", "..")))
+        return next((Place(f.path, f.line, f.function, ours=False) for f in tests), None)
 
 
 def group(failures: Iterable[Failure], passing: Iterable[Lines] = (), *, alike: float = ALIKE) -> tuple[Group, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from repair.defects import Frame, Traceback
-from repair.projects.grouping import Failure, Place, group, jaccard, place_of, title_of
+from repair.projects.grouping import Failure, Owners, Place, group, jaccard, title_of
 
 NUMBER = {"number.py": frozenset({10, 11, 12, 13})}
 TIME = {"time.py": frozenset({50, 51, 52})}
@@ -86,13 +86,15 @@ def test_the_key_does_not_change_with_line_numbers_but_with_what_fails():
 
 def test_the_place_is_the_innermost_frame_in_our_sources():
     frames = (Frame("tests/test_a.py", 3, "test_a"), Frame("pkg/a.py", 9, "f"), Frame("/usr/lib/python3.11/json.py", 1))
-    assert place_of(Traceback("E", "", frames), ("pkg/a.py",)) == Place("pkg/a.py", 9, "f")
-    assert place_of(Traceback("E", "", frames), ()) == Place("pkg/a.py", 9, "f", ours=False)
-    assert place_of(Traceback("E", "", frames[:1]), ("pkg/a.py",)) == Place("tests/test_a.py", 3, "test_a", ours=False)
-    assert place_of(Traceback("E", "", (Frame("/home/ci/build/pkg/a.py", 9, "f"),)), ("pkg/a.py", "a.py")) == Place(
+    assert Owners(("pkg/a.py",)).place(Traceback("E", "", frames)) == Place("pkg/a.py", 9, "f")
+    assert Owners(()).place(Traceback("E", "", frames)) == Place("pkg/a.py", 9, "f", ours=False)
+    assert Owners(("pkg/a.py",)).place(Traceback("E", "", frames[:1])) == Place(
+        "tests/test_a.py", 3, "test_a", ours=False
+    )
+    assert Owners(("pkg/a.py", "a.py")).place(Traceback("E", "", (Frame("/home/ci/build/pkg/a.py", 9, "f"),))) == Place(
         "pkg/a.py", 9, "f"
     )
-    assert place_of(None, ("a.py",)) is None
+    assert Owners(("a.py",)).place(None) is None
 
 
 def test_titles():

@@ -35,7 +35,7 @@ Refuser = Callable[[str], Refusal | None]
 
 def refused_by_environment(text: str) -> Refusal | None:
     """The Refuser of `repair.projects.intake`, which is imported when first needed."""
-    from repair.projects.intake import refused_by  # noqa: PLC0415
+    from repair.projects.intake import refused_by
 
     return refused_by(text)
 
@@ -145,8 +145,22 @@ def without(baseline: Baseline, refuser: Refuser, ours: Callable[[TestResult], b
 
 
 def _counted(names: list[str]) -> str:
-    more = f", {names[1]}" * (len(names) > 1) + ", ..." * (len(names) > 2)
-    return f"{len(names)} failing test{'s' * (len(names) != 1)} ({names[0]}{more})"
+    shown = ", ".join(names[:2]) + ", ..." * (len(names) > 2)
+    return f"{len(names)} failing test{'s' * (len(names) != 1)} ({shown})"
+
+
+def nothing_fails(baseline: Baseline) -> Refusal:
+    """Why there is nothing to repair where no test fails every time."""
+    also = "".join(f"; {note}" for note in baseline.notes)
+    flaky = sorted(baseline.settled.flaky)
+    failed_once = [t for t in flaky if any(t in run.observation.ids(*FAILED) for run in baseline.runs)]
+    if failed_once:
+        names = ", ".join(failed_once[:5]) + ", ..." * (len(failed_once) > 5)
+        return Refusal(Standing.FLAKY, f"what fails passes in other runs of the same code: {names}{also}")
+    if not baseline.runs[0].observation.passed and not baseline.uncounted:
+        told = [line.strip() for line in baseline.runs[0].observation.output.split("\n") if line.strip()]
+        also += f"; yet the test command ends with failure: {told[-1] if told else ''}"
+    return Refusal(Standing.HEALTHY, f"all {len(baseline.settled.passing)} tests pass{also}")
 
 
 def _usable(tests: Tests, selection: Selection, refuser: Refuser) -> SuiteRun:
@@ -169,17 +183,23 @@ def refusal_of(run: SuiteRun, refuser: Refuser) -> Refusal | None:
         return known or Refusal(Standing.NO_TESTS if nothing else Standing.BROKEN_BUILD, run.fault)
     if report.unusable is not None and not seen.tests:
         return None  # a conftest.py that cannot be imported: a fault, perhaps
+    return _unended(run)
+
+
+def _unended(run: SuiteRun) -> Refusal | None:
+    """Where the run did not come to its end."""
+    seen = run.observation
     if run.infrastructure:
         return Refusal(Standing.HOSTILE, f"the process that runs the tests was killed, twice{_while(run)}")
     if run.left_early:
         return Refusal(Standing.HOSTILE, f"{seen.reason}{_while(run)}; what comes after it cannot be judged")
-    if not seen.complete:
-        slow = "did not end" in seen.reason or "CPU time" in seen.reason
-        advice = "name fewer tests with --test, or raise the limit" if slow else "leave that test out with --test"
-        return Refusal(
-            Standing.OVER_BUDGET if slow else Standing.HOSTILE, f"{seen.reason}{_while(run)}; {advice}"
-        )  # fmt: skip
-    return None
+    if seen.complete:
+        return None
+    slow = "did not end" in seen.reason or "CPU time" in seen.reason
+    advice = "name fewer tests with --test, or raise the limit" if slow else "leave that test out with --test"
+    return Refusal(
+        Standing.OVER_BUDGET if slow else Standing.HOSTILE, f"{seen.reason}{_while(run)}; {advice}"
+    )  # fmt: skip
 
 
 def _while(run: SuiteRun) -> str:

@@ -30,6 +30,16 @@ class Traced:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Tests in the order of their runs, sources whose lines are wanted, and the seconds of the slowest test."""
+
+    failing: Sequence[str]
+    passing: Sequence[str]
+    paths: Sequence[str]
+    slowest: float = 0.0
+
+
 @dataclass(slots=True)
 class _Parts:
     """The tests to come, handed out in parts of neighbours."""
@@ -46,22 +56,19 @@ class _Parts:
 def trace(
     suite: Suite,
     limits: Limits,
-    failing: Sequence[str],
-    passing: Sequence[str],
-    paths: Sequence[str],
+    wanted: Wanted,
     *,
     seconds: float,
-    test_seconds: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Traced:
-    """Run `failing`, then `passing` (in their order within each half), tracing the sources at `paths`.
+    """Run the failing tests, then the passing ones, tracing the sources.
 
     No part starts after `seconds`, and each is ended then. Raises SandboxError.
     """
     started = clock()
-    files = {_file(test) for test in failing}
-    near = [t for t in passing if _file(t) in files]
-    parts = _Parts([*failing, *near, *(t for t in passing if _file(t) not in files)])
+    files = {_file(test) for test in wanted.failing}
+    near = [t for t in wanted.passing if _file(t) in files]
+    parts = _Parts([*wanted.failing, *near, *(t for t in wanted.passing if _file(t) not in files)])
     lines: dict[str, Mapping[str, frozenset[int]]] = {}
     runs = executed = 0
     for part in parts:
@@ -71,7 +78,7 @@ def trace(
         wall = min(limits.wall_seconds * _SLOWER, max(left, _LEAST_SECONDS))
         bounds = replace(limits, wall_seconds=wall, cpu_seconds=limits.cpu_seconds * _SLOWER)
         selection = Selection(
-            only=frozenset(part), terse=True, trace=tuple(paths), test_seconds=_SLOWER * test_seconds
+            only=frozenset(part), terse=True, trace=tuple(wanted.paths), test_seconds=_SLOWER * wanted.slowest
         )  # fmt: skip
         run = suite.run({}, bounds, selection)
         runs += 1

@@ -83,11 +83,15 @@ def suspect_files(
     coverage = _best_lines(spectrum, known) if spectrum else {}
     framed = {path: depth for depth, (path, _) in reversed(tuple(enumerate(clue.frames)))}
     candidates = (coverage.keys() | framed.keys()) & known or known
-    green = useful_green(past.green, spectrum)
+    changed = frozenset(path for path, _ in useful_green(past.green, spectrum))
     rated = [
-        (path, *_rate_file(path, coverage.get(path), framed.get(path), clue, past, green, spectrum, weights))
+        (path, *_added((
+            _rate_coverage(coverage.get(path), spectrum, weights),
+            _rate_clue(path, framed.get(path), clue, weights),
+            _rate_past(past.files.get(path), path in changed, weights),
+        )))
         for path in sorted(candidates)
-    ]
+    ]  # fmt: skip
     return _softmax(rated)
 
 
@@ -111,31 +115,37 @@ def _best_lines(spectrum: Spectrum, known: frozenset[str]) -> dict[str, _Coverag
     return {path: _Coverage(ochiai, ef, -ep) for path, (ochiai, ef, ep) in best.items()}
 
 
-def _rate_file(
-    path: str,
-    covered: _Coverage | None,
-    depth: int | None,
-    clue: Clue,
-    past: Past,
-    green: frozenset[tuple[str, int]],
-    spectrum: Spectrum | None,
-    weights: Weights,
-) -> tuple[float, tuple[str, ...]]:
+_Rated = tuple[float, tuple[str, ...]]
+
+
+def _added(rated: Sequence[_Rated]) -> _Rated:
+    return sum(score for score, _ in rated), tuple(reason for _, reasons in rated for reason in reasons)
+
+
+def _rate_coverage(covered: _Coverage | None, spectrum: Spectrum | None, weights: Weights) -> _Rated:
+    if spectrum is None:
+        return 0.0, ()
+    score = weights.ochiai * log(weights.ochiai_floor + (covered.ochiai if covered else 0.0))
+    return score, (_executed(covered.failing, covered.passing, spectrum),) if covered else ()
+
+
+def _rate_clue(path: str, depth: int | None, clue: Clue, weights: Weights) -> _Rated:
     score, reasons = 0.0, list[str]()
-    if spectrum is not None:
-        score += weights.ochiai * log(weights.ochiai_floor + (covered.ochiai if covered else 0.0))
-        if covered:
-            reasons.append(_executed(covered.failing, covered.passing, spectrum))
     if depth is not None:
         score += weights.frame * weights.frame_decay**depth
         reasons.append("innermost frame" if depth == 0 else f"frame {depth + 1} from inside")
     if any(_named_alike(path, test) for test in clue.tests):
         score += weights.named
         reasons.append("named as the failing test's file")
-    if touch := past.files.get(path):
+    return score, tuple(reasons)
+
+
+def _rate_past(touch: Touch | None, changed: bool, weights: Weights) -> _Rated:
+    score, reasons = 0.0, list[str]()
+    if touch:
         score += weights.file_change * exp(-touch.days / weights.days) + weights.churn * log1p(touch.changes)
         reasons.append(f"changed {touch}")
-    if green and any(p == path for p, _ in green):
+    if changed:
         score += weights.green
         reasons.append("changed since the last good commit")
     return score, tuple(reasons)

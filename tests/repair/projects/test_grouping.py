@@ -66,7 +66,7 @@ def test_without_coverage_and_place_nothing_is_joined():
 
 
 def test_the_order_of_what_comes_in_changes_nothing():
-    chance = random.Random(3)  # noqa: S311
+    chance = random.Random(3)
     failures = [asserting(f"test_{n}", {"a.py": frozenset(range(n, n + 6))}) for n in range(12)]
     expected = group(failures, [{"a.py": frozenset({3})}])
     for _ in range(5):

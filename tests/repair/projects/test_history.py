@@ -18,7 +18,7 @@ def git(root, *words: str, at: int = 0) -> str:
         "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
         "GIT_COMMITTER_EMAIL": "a@b",
     }  # fmt: skip
-    done = subprocess.run(["git", *words], cwd=root, env=env, check=True, capture_output=True, text=True)  # noqa: S603, S607
+    done = subprocess.run(["git", *words], cwd=root, env=env, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 

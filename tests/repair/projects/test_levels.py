@@ -7,7 +7,13 @@ from math import isclose
 from repair.edits import Span
 from repair.projects.history import Touch
 from repair.projects.levels import (
-    Clue, Past, refined_files, suspect_files, suspect_functions, suspect_lines, useful_green,
+    Clue,
+    Past,
+    refined_files,
+    suspect_files,
+    suspect_functions,
+    suspect_lines,
+    useful_green,
 )  # fmt: skip
 from repair.projects.values import Ranked
 from repair.sources import Source
@@ -71,7 +77,8 @@ def test_the_age_of_lines_decides_between_equals():
 
 
 def test_functions_have_the_belief_of_their_own_lines():
-    text = "x = 1\ndef outer():\n    a = 1\n    def inner():\n        return a\n    return inner\n\ndef last():\n    return 2\n"
+    outer = "def outer():\n    a = 1\n    def inner():\n        return a\n    return inner\n"
+    text = f"x = 1\n{outer}\ndef last():\n    return 2\n"
     lines = [Ranked("m.py", s, n, n) for n, s in ((5, 0.4), (3, 0.2), (6, 0.15), (9, 0.15), (1, 0.1))]
     found = suspect_functions([Source("m.py", text)], lines)
     assert [(f.name, f.first, f.last, round(f.score, 2)) for f in found] == [

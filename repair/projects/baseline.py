@@ -158,8 +158,7 @@ def nothing_fails(baseline: Baseline) -> Refusal:
         names = ", ".join(failed_once[:5]) + ", ..." * (len(failed_once) > 5)
         return Refusal(Standing.FLAKY, f"what fails passes in other runs of the same code: {names}{also}")
     if not baseline.runs[0].observation.passed and not baseline.uncounted:
-        told = [line.strip() for line in baseline.runs[0].observation.output.split("\n") if line.strip()]
-        also += f"; yet the test command ends with failure: {told[-1] if told else ''}"
+        also += f"; yet the test command ends with failure: {_last_line(baseline.runs[0].observation.output)}"
     return Refusal(Standing.HEALTHY, f"all {len(baseline.settled.passing)} tests pass{also}")
 
 
@@ -183,7 +182,14 @@ def refusal_of(run: SuiteRun, refuser: Refuser) -> Refusal | None:
         return known or Refusal(Standing.NO_TESTS if nothing else Standing.BROKEN_BUILD, run.fault)
     if report.unusable is not None and not seen.tests:
         return None  # a conftest.py that cannot be imported: a fault, perhaps
+    if run.left_early and report.collected is None and not seen.tests:
+        told = _last_line(seen.output)
+        return refuser(seen.output) or Refusal(Standing.BROKEN_BUILD, f"the tests do not start: {told}")
     return _unended(run)
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.split("\n")) if line.strip()), "nothing is printed")[:_SHOWN]
 
 
 def _unended(run: SuiteRun) -> Refusal | None:
@@ -223,8 +229,8 @@ def all_fail(baseline: Baseline, refuser: Refuser, ours: Callable[[TestResult], 
         return refusal
     if baseline.settled.failing == ONLY_WHOLE or any(_ran(t) for t in results):
         return None
-    told = next((x.strip() for x in reversed(text.strip().split("\n")) if x.strip()), "")[:_SHOWN]
-    return Refusal(Standing.BROKEN_BUILD, f"no test can be collected, and no source of the project is why: {told}")
+    reason = "no test can be collected, and no source of the project is why"
+    return Refusal(Standing.BROKEN_BUILD, f"{reason}: {_last_line(text)}")
 
 
 def _ran(result: TestResult) -> bool:

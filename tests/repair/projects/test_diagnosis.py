@@ -196,6 +196,7 @@ ONE = "def test_one():\n    {}\n\n\ndef test_two():\n    pass\n"
         ("import numpyish\n", Standing.NO_ENVIRONMENT, "numpyish is not installed"),
         ("import nowhere_to_be_found\n", Standing.BROKEN_BUILD, "no test can be collected"),
         (ONE.format("raise OSError('Connection refused')"), Standing.HEALTHY, "1 failing test (test_a.py::test_one)"),
+        ("import os; os._exit(3)", Standing.BROKEN_BUILD, "the tests do not start"),
         (ONE.format("import os; os._exit(3)"), Standing.HOSTILE, "while test_a.py::test_one ran"),
         (ONE.format("import os; os.kill(os.getpid(), 9)"), Standing.HOSTILE, "killed, twice while test_a.py::test_one"),
         (ONE.format("import os; [os.write(1, b'x' * 99999) for _ in range(200)]"), Standing.HOSTILE, "printed more"),

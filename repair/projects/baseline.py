@@ -7,7 +7,8 @@ faults. Hash seeds are fixed, so that the same code gives the same failures.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+import re
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from repair.oracles.commands import TestCommand, Tool, parse_command
 from repair.oracles.interpreters import Interpreter, environment_folders, find_python
 from repair.oracles.judging import FAILED, ONLY_WHOLE, Settled, settle
 from repair.oracles.suites import Place, Selection, Suite, SuiteRun, open_suite
+from repair.projects.refusals import refused_by
 from repair.projects.values import Project, Refusal, Standing
 from repair.sandbox import MIB, Limits, Sandbox
 from repair.verdicts import Outcome, TestResult
@@ -27,17 +29,32 @@ WHOLE_LIMITS = Limits(
 )  # fmt: skip
 _HANGING_SECONDS = 60.0
 _PYTHONS = (Tool.PYTEST, Tool.UNITTEST, Tool.PYTHON)
+_MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _SHOWN = 300  # characters of what was printed
 
 Refuser = Callable[[str], Refusal | None]
 """Tells from a text whether it speaks of what is missing around the code: packages, the network, a service."""
 
 
-def refused_by_environment(text: str) -> Refusal | None:
-    """The Refuser of `repair.projects.intake`, which is imported when first needed."""
-    from repair.projects.intake import refused_by
+def environment_of(paths: Iterable[str]) -> Refuser:
+    """The Refuser of a project with these files: what `repair.projects.refusals` knows, and missing packages."""
+    own = {part for path in paths for part in path.removeprefix("src/").removesuffix(".py").split("/")[:1]}
+    own |= {"conftest", "test", "tests"}
 
-    return refused_by(text)
+    def ours(module: str) -> bool:
+        return module.partition(".")[0] in own
+
+    def refuser(text: str) -> Refusal | None:
+        if refusal := refused_by(text, own=ours):
+            return refusal
+        missing = next((name for name in _MISSING.findall(text) if not ours(name)), "")
+        if not missing:
+            return None
+        package = missing.partition(".")[0]
+        reason = f"{package} is not installed for the tests; name it among the requirements, or give --python"
+        return Refusal(Standing.NO_ENVIRONMENT, reason)
+
+    return refuser
 
 
 @dataclass(frozen=True, slots=True)

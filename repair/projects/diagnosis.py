@@ -19,9 +19,9 @@ from repair.projects.baseline import (
     Refuser,
     Tests,
     all_fail,
+    environment_of,
     nothing_fails,
     open_tests,
-    refused_by_environment,
     take_baseline,
     without,
 )  # fmt: skip
@@ -64,7 +64,7 @@ def diagnose(
     model: Model | None,
     *,
     bound: Bound = DEFAULT,
-    refuser: Refuser = refused_by_environment,
+    refuser: Refuser | None = None,
     history: History | None = None,
 ) -> tuple[Diagnosis, Groundwork]:
     """Run the tests, find the faults, rank where they may be.
@@ -98,10 +98,11 @@ def _history(project: Project) -> History:
 
 
 def _examined(
-    project: Project, tests: Tests, model: Model | None, past: History, bound: Bound, refuser: Refuser
+    project: Project, tests: Tests, model: Model | None, past: History, bound: Bound, refuser: Refuser | None
 ) -> tuple[Diagnosis, Groundwork]:
     paths = source_paths(tests.root)
     owners = Owners(paths)
+    refuser = refuser or environment_of(paths)
     baseline = take_baseline(tests, refuser)
 
     def ours(result: TestResult) -> bool:

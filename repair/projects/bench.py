@@ -74,7 +74,8 @@ class ProjectOracle:
     """The tests of `project` for one fault, whose tests are `failing`; `sources` may change.
 
     `reproduction` is laid over the tree, its test being the failing one. Without it and without `failing`, patches are
-    UNDECIDED at best. `hung` are tests that did not end. `limits` bound a whole run; smaller ones follow from the groundwork.
+    UNDECIDED at best. `hung` are tests that did not end. `limits` bound a whole run; smaller ones follow from the
+    groundwork.
     """
 
     project: Project
@@ -197,6 +198,19 @@ class ProjectBench:
             self.tally.judged += 1
             self.tally.early += self.tally.executed - before
         self._found_plausible |= verdict is Verdict.PLAUSIBLE
+        return Judgement(candidate, verdict, tuple(seen), reason)
+
+    def judge_whole(self, candidate: Candidate, failing: frozenset[str]) -> Judgement:
+        """One whole run in which `failing` must pass and may be other tests than the fault's; for combinations."""
+        changed = applied(candidate, self._sources, covered=self.covers(candidate.patch))
+        if isinstance(changed, Judgement):
+            return changed
+        self._failing = failing
+        self._tolerated = (self._ground.flaky | self._ground.failing) - failing
+        self._baseline = self._told()
+        seen: list[Observation] = []
+        files = {path: source.to_bytes() for path, source in changed.items()}
+        verdict, reason = self._whole_run(candidate.patch, files, seen)
         return Judgement(candidate, verdict, tuple(seen), reason)
 
     def _quick(self, patch: Patch, files: Mapping[str, bytes], seen: list[Observation]) -> tuple[Verdict, str]:

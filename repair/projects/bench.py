@@ -39,7 +39,7 @@ _LIMITS = Limits(wall_seconds=600.0, cpu_seconds=600.0, disk_bytes=1024 * 1024 *
 _TOLD_TOGETHER = 8  # so few failing tests all run for a candidate: it may repair one of several faults
 _FIRST = 0.02  # part of all tests, at least _FIRST_LEAST, that a candidate meets before the rest of what it touches
 _FIRST_LEAST = 20
-_LEAST_TEST_SECONDS = 2.0
+_LEAST_TEST_SECONDS = 1.0
 _UNKNOWN_TEST_SECONDS = 15.0
 _LEAST_START_SECONDS = 0.5
 _AGAIN = 2  # times that a test which failed in a whole run is run alone before it counts
@@ -336,7 +336,7 @@ class ProjectBench:
         return Selection(only=frozenset(tests), stop_first=stop, terse=True, test_seconds=seconds)
 
     def _test_seconds(self, tests: Collection[str]) -> float:
-        """After how long a test hangs: five times the slowest of them and, for one that failed early, of its file."""
+        """After how long a test hangs: five times the slowest of them (of its file, for one that fails), and a second."""
         files = {test.partition("::")[0] for test in tests if test in self._failing}
         counted = self._baseline.passing | (self._failing - self._oracle.hung)
         near = [
@@ -344,7 +344,7 @@ class ProjectBench:
             for test, took in self._ground.seconds.items()
             if test in counted and (test in tests or test.partition("::")[0] in files)
         ]
-        return max(_LEAST_TEST_SECONDS, 5 * max(near)) if near else _UNKNOWN_TEST_SECONDS
+        return _LEAST_TEST_SECONDS + 5 * max(near) if near else _UNKNOWN_TEST_SECONDS
 
     def _bounds(self, selection: Selection, tests: Collection[str]) -> Limits:
         """Five times what the tests took on the unchanged code and time for one that hangs, within the oracle's."""

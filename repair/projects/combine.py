@@ -13,7 +13,7 @@ from pathlib import Path
 
 from repair.candidates import Candidate
 from repair.diffs import diff_paths, parse_diff, render_diff
-from repair.edits import FilePatch, Patch
+from repair.edits import Edit, FilePatch, Patch, Span
 from repair.errors import InputError, OracleError, PatchError
 from repair.projects.bench import ProjectBench, ProjectOracle, Tally
 from repair.projects.values import Combination, Fix, Groundwork, Project, Spent, State
@@ -54,7 +54,9 @@ def combine(project: Project, fixes: Sequence[Fix], groundwork: Groundwork, sand
             kept.append(_Laid(fix, patch))
     done = Combination((), tuple(left_out), reason="there is no fix to combine")
     if len(kept) > 1:
-        done = _judged(project, kept, left_out, groundwork, sandbox, sources, tally)
+        expected = frozenset(test for one in kept for test in one.fix.fixed)
+        oracle = ProjectOracle(project, tuple(sources.values()), groundwork, sandbox, expected, tally=tally)
+        done = _judged(oracle, kept, left_out)
     elif kept:
         reason = "the only fix, judged by itself"
         done = _combination(kept, left_out, sources, passed=True, reason=reason)
@@ -73,16 +75,11 @@ def merged(patches: Iterable[Patch]) -> Patch:
             mine = {(e.span.start, e.span.end, e.text) for e in file.edits}
             for start, end, _ in mine - edits.get(file.path, set()):
                 for other_start, other_end, _ in edits.get(file.path, set()):
-                    if start <= other_end and other_start <= end:  # touching is not disjoint: an order would be guessed
+                    if _collide((start, end), (other_start, other_end)):
                         raise PatchError(f"{file.path}: two fixes change the same lines", field="fixes")
             edits.setdefault(file.path, set()).update(mine)
-    by_path: dict[str, FilePatch] = {}
-    for patch in patches:
-        for file in patch.files:
-            before = by_path[file.path].edits if file.path in by_path else ()
-            new = tuple(e for e in file.edits if e not in before)
-            by_path[file.path] = FilePatch(file.path, (*before, *new))
-    return Patch(tuple(by_path.values()))
+    made = {path: (Edit(Span(start, end), text) for start, end, text in sorted(found)) for path, found in edits.items()}
+    return Patch(tuple(FilePatch(path, tuple(of_file)) for path, of_file in made.items()))
 
 
 @dataclass(slots=True)
@@ -109,34 +106,24 @@ class _Trial:
         return self.seen[key]
 
 
-def _judged(  # noqa: PLR0913  (what `combine` has at hand)
-    project: Project,
-    kept: Sequence[_Laid],
-    left_out: list[tuple[str, str]],
-    groundwork: Groundwork,
-    sandbox: Sandbox,
-    sources: Mapping[str, Source],
-    tally: Tally,
-) -> Combination:
+def _judged(oracle: ProjectOracle, kept: Sequence[_Laid], left_out: list[tuple[str, str]]) -> Combination:
     """The largest part of `kept`, earlier fixes preferred, that stands together."""
-    expected = frozenset(test for one in kept for test in one.fix.fixed)
-    oracle = ProjectOracle(project, tuple(sources.values()), groundwork, sandbox, expected, tally=tally)
+    sources = {source.path: source for source in oracle.sources}
+    standing, rest = list[_Laid](), list(kept)
     try:
         with oracle.open() as bench:
             trial = _Trial(bench)
             if trial.passes(kept):
                 return _combination(kept, left_out, sources, passed=True, reason=f"{len(kept)} fixes stand together")
-            standing: list[_Laid] = []
-            rest = list(kept)
             while rest and trial.left > 0:
                 good = _longest(trial, standing, rest)
                 standing += rest[:good]
                 if good < len(rest):
-                    left_out.append((rest[good].fix.fault, f"together with the others: {trial.why}"))
+                    left_out.append((rest[good].fix.fault, f"together with the fixes before it: {trial.why}"))
                 rest = rest[good + 1 :]
-            left_out += [(one.fix.fault, "it could not be found out in time whether it fits") for one in rest]
     except OracleError as error:
         return _combination(kept, left_out, sources, passed=False, reason=str(error))
+    left_out += [(one.fix.fault, "it was not found out whether it fits: too many runs") for one in rest]
     reason = f"{len(standing)} of {len(kept)} fixes stand together"
     return _combination(standing, left_out, sources, passed=True, reason=reason)
 
@@ -153,6 +140,13 @@ def _longest(trial: _Trial, standing: Sequence[_Laid], rest: Sequence[_Laid]) ->
         else:
             high = middle - 1
     return low
+
+
+def _collide(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two spans overlap, or an insertion touches the other: an order would have to be guessed."""
+    if one[0] == one[1] or other[0] == other[1]:
+        return one[0] <= other[1] and other[0] <= one[1]
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def _sources(root: Path, fixes: Sequence[Fix]) -> dict[str, Source]:

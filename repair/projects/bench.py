@@ -336,7 +336,7 @@ class ProjectBench:
         return Selection(only=frozenset(tests), stop_first=stop, terse=True, test_seconds=seconds)
 
     def _test_seconds(self, tests: Collection[str]) -> float:
-        """After how long a test hangs: five times the slowest of them (of its file, for one that fails), and a second."""
+        """After how long a test hangs: a second, and five times the slowest (of its file, for one that fails)."""
         files = {test.partition("::")[0] for test in tests if test in self._failing}
         counted = self._baseline.passing | (self._failing - self._oracle.hung)
         near = [

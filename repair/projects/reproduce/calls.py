@@ -7,6 +7,7 @@ A method gets an instance, made by the same means from its class's constructor.
 from __future__ import annotations
 
 import ast
+import builtins
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ class Calls:
         for rank, one in enumerate(seen):
             if one.whole is not None:
                 text = _finished(one.whole.text, routine)
-                yield Draft(one.whole.imports, (text,), name, "a call in the project's tests", 40 + rank)
+                yield Draft(
+                    (*one.whole.imports, *_running(text)), (text,), name, "a call in the project's tests", 40 + rank
+                )
         for rank, (setup, arguments) in enumerate(self._choices(routine, seen, level)):
             yield self._draft(routine, setup, arguments, 60 + rank)
 
@@ -89,7 +92,7 @@ class Calls:
             yield from (((), a) for a in arguments)
             return
         instances = list(islice(self.instances(routine.holder, routine.path), 12))
-        for first, second in _by_sum((len(instances), len(arguments)), 400):
+        for first, second in by_sum((len(instances), len(arguments)), 400):
             yield (instances[first],), arguments[second]
 
     def instances(self, name: str, path: str = "", depth: int = 0) -> Iterator[Value]:
@@ -160,8 +163,7 @@ class Calls:
             for name in named:
                 if self._index.class_node(name) is not None:
                     own += islice(self.instances(name, depth=depth + 1), 3)
-        fallback = routine or Routine("", "", "", ast.parse("def f(): pass").body[0])  # type: ignore[arg-type]
-        return (*own, *options(parameter, fallback, self._said))[:24]
+        return (*own, *options(parameter, routine, self._said))[:24]
 
     def _draft(self, routine: Routine, setup: tuple[Value, ...], arguments: Arguments, rank: int) -> Draft:
         origin = "a call with arguments made up"
@@ -171,7 +173,9 @@ class Calls:
             needed, called = _import_of(module, called)
             shown = called if name in ("__init__", called) or not routine.holder else f"{called}.{name}"
             text = _finished(f"{shown}({arguments.text})", routine)
-            return Draft((needed, *arguments.imports), (_wrapped(text),), routine.holder or name, origin, rank)
+            return Draft(
+                (needed, *arguments.imports, *_running(text)), (_wrapped(text),), routine.holder or name, origin, rank
+            )
         instance = f"instance = {setup[0].text}"
         if routine.kind == "property":
             text = f"instance.{name}"
@@ -179,15 +183,19 @@ class Calls:
             text = _OPERATORS[name].format("instance", *(v.text for v in arguments.given), all=arguments.text)
         else:
             text = _finished(f"instance.{name}({arguments.text})", routine)
-        imports = (*setup[0].imports, *arguments.imports)
+        imports = (*setup[0].imports, *arguments.imports, *_running(text))
         return Draft(imports, (_wrapped(instance), _wrapped(text)), name, origin, rank)
 
 
 def _import_of(module: str, name: str) -> tuple[str, str]:
     """The import of a name of a module and how it is then called; a builtin's name is not covered."""
-    if name in dir(__builtins__) or name in __builtins__:  # type: ignore[operator]
+    if name in vars(builtins):
         return f"import {module}", f"{module}.{name}"
     return f"from {module} import {name}", name
+
+
+def _running(text: str) -> tuple[str, ...]:
+    return ("import asyncio",) if text.startswith("asyncio.") else ()
 
 
 def _wrapped(text: str) -> str:
@@ -203,7 +211,7 @@ def _finished(text: str, routine: Routine) -> str:
     if routine.decorators & {"contextmanager"}:
         return f"with {text}:\n    pass"
     if isinstance(routine.node, ast.AsyncFunctionDef):
-        return f"__import__('asyncio').run({text})" if not routine.lazy else text
+        return text if routine.lazy else f"asyncio.run({text})"
     return f"list({text})" if routine.lazy else text
 
 
@@ -225,11 +233,11 @@ def _changed(
 
 
 def _products(pools: Sequence[tuple[Value, ...]], limit: int) -> Iterator[tuple[Value, ...]]:
-    for places in _by_sum(tuple(len(p) for p in pools), limit):
+    for places in by_sum(tuple(len(p) for p in pools), limit):
         yield tuple(pool[place] for pool, place in zip(pools, places, strict=True))
 
 
-def _by_sum(sizes: tuple[int, ...], limit: int) -> Iterator[tuple[int, ...]]:
+def by_sum(sizes: tuple[int, ...], limit: int) -> Iterator[tuple[int, ...]]:
     """Places of a product in the order of their sum: both early ones before one late one."""
     if any(size == 0 for size in sizes):
         return
@@ -270,5 +278,7 @@ def _fields(node: ast.ClassDef) -> tuple[Parameter, ...]:
     return tuple(
         Parameter(n.target.id, n.annotation, n.value)
         for n in node.body
-        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and "ClassVar" not in ast.unparse(n.annotation)
+        if isinstance(n, ast.AnnAssign)
+        and isinstance(n.target, ast.Name)
+        and "ClassVar" not in ast.unparse(n.annotation)
     )

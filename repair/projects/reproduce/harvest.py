@@ -52,7 +52,7 @@ class Names:
         """The expression written out with all names replaced; None where one means nothing outside."""
         copy = ast.parse(ast.unparse(node), mode="eval").body
         written = _Written(self).visit(copy)
-        free, text = _free(written), show(written)
+        free, text = free_names(written), show(written)
         needed = [self.binding(name) for name in free]
         if any(one is None for one in needed) or len(text) > _LONGEST:
             return None
@@ -73,7 +73,7 @@ class _Written(ast.NodeTransformer):
         return _Written(self._names, self._depth + 1).visit(copy)
 
 
-def _free(node: ast.AST) -> list[str]:
+def free_names(node: ast.AST) -> list[str]:
     """Names read but not bound inside, each once."""
     stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
     stored |= {a.arg for n in ast.walk(node) if isinstance(n, ast.Lambda) for a in ast.walk(n.args)

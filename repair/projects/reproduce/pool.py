@@ -183,16 +183,18 @@ def _quoted(text: str) -> str:
     return double_quoted(repr(text))
 
 
-def options(parameter: Parameter, routine: Routine, said: Sequence[Value]) -> tuple[Value, ...]:
+def options(parameter: Parameter, routine: Routine | None, said: Sequence[Value]) -> tuple[Value, ...]:
     """Values for one parameter, best first: what fits its annotation, name, use; `said` comes from the message."""
-    kinds = list(dict.fromkeys([*_annotated(parameter.annotation), *_used_as(parameter.name, routine)]))
+    kinds = list(
+        dict.fromkeys([*_annotated(parameter.annotation), *(_used_as(parameter.name, routine) if routine else ())])
+    )
     hinted = [kind for pattern, kind in _HINTS if pattern.search(parameter.name)]
     if parameter.default is not None:
         default = [Value(double_quoted(ast.unparse(parameter.default)))] if _is_plain(parameter.default) else []
     else:
         default = []
     typed = [value for kind in (kinds or hinted) for value in samples(kind)]
-    own = _compared(parameter.name, routine)
+    own = _compared(parameter.name, routine) if routine else []
     fitting = [value for value in said if not kinds or _kind_of(value.text) in kinds]
     woven = [v for pair in _zipped(fitting, [*own, *typed]) for v in pair]
     return tuple(dict.fromkeys([*woven, *default, *said, *values(_GENERAL)]))

@@ -1,4 +1,3 @@
-# ruff: noqa: ANN401, PTH, PLR2004  (standard library only, quick to start; values of any type)
 """Runs inside the sandbox under the USER's Python: many small test files, each in a fork, and tells what each raises.
 
 Standard library only, Python >= 3.8, never imports Emend. Reads and removes `.emend-attempts.json` in the working
@@ -104,7 +103,7 @@ def main() -> None:
     for name in task["preload"]:
         try:
             importlib.import_module(name)
-        except BaseException:  # noqa: BLE001, S112  (an attempt that imports it will tell)
+        except BaseException:  # noqa: BLE001  (an attempt that imports it will tell)
             continue
     sys.stdin = io.StringIO()
     builtins.input = lambda *_: ""  # type: ignore[assignment]

@@ -17,7 +17,7 @@ from repair.projects.reproduce.index import is_test
 from repair.projects.reproduce.pool import printed_locals
 from repair.projects.reproduce.shrink import shrunk, without_unused
 from repair.projects.reproduce.snippets import Wrong, snippets, wrong_results
-from repair.projects.reproduce.target import Agreement, Raised, Target, agreement, masked, targets
+from repair.projects.reproduce.target import Agreement, Raised, Target, agreement, targets
 from repair.projects.reproduce.trying import Bench, raised_in, run_test, staged
 from repair.projects.reproduce.writing import Draft, entry_name, render
 from repair.projects.values import Project, Reproduction
@@ -244,4 +244,4 @@ def confirmed(project: Project, reproduction: Reproduction, files: dict[str, byt
     return replace(reproduction, passes=all(run.observation.passed for run in runs))
 
 
-__all__ = ["Attempt", "attempt", "confirmed", "masked"]
+__all__ = ["Attempt", "attempt", "confirmed"]

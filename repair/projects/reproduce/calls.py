@@ -1,6 +1,6 @@
-"""Tests that call a function of the traceback with arguments made up: the search of EvoCrash (Soltani et al. 2018)
-in the small, over a fixed order of candidates instead of generations. Pure.
+"""Tests that call a function of the traceback with arguments made up. Pure.
 
+The search of EvoCrash (Soltani et al. 2018) in the small, over a fixed order of candidates instead of generations.
 A method gets an instance, made by the same means from its class's constructor.
 """
 
@@ -16,17 +16,17 @@ from itertools import islice
 from repair.projects.reproduce.harvest import Seen, seen_calls
 from repair.projects.reproduce.index import Index, Parameter, Routine
 from repair.projects.reproduce.pool import Value, message_values, options
-from repair.projects.reproduce.target import Level, Target
+from repair.projects.reproduce.target import Target
 from repair.projects.reproduce.writing import Draft, show
 
 _OPERATORS = {
     "__getitem__": "{0}[{1}]", "__len__": "len({0})", "__iter__": "list({0})", "__repr__": "repr({0})",
     "__str__": "str({0})", "__contains__": "{1} in {0}", "__eq__": "{0} == {1}", "__ne__": "{0} != {1}",
-    "__lt__": "{0} < {1}", "__le__": "{0} <= {1}", "__gt__": "{0} > {1}", "__ge__": "{0} >= {1}", "__add__": "{0} + {1}",
-    "__sub__": "{0} - {1}", "__mul__": "{0} * {1}", "__or__": "{0} | {1}", "__and__": "{0} & {1}", "__hash__": "hash({0})",
-    "__bool__": "bool({0})", "__reversed__": "list(reversed({0}))", "__setitem__": "{0}[{1}] = {2}",
-    "__delitem__": "del {0}[{1}]", "__call__": "{0}({all})", "__enter__": "with {0}:\n    pass",
-    "__next__": "next({0})", "__format__": "format({0}, {1})",
+    "__lt__": "{0} < {1}", "__le__": "{0} <= {1}", "__gt__": "{0} > {1}", "__ge__": "{0} >= {1}",
+    "__add__": "{0} + {1}", "__sub__": "{0} - {1}", "__mul__": "{0} * {1}", "__or__": "{0} | {1}",
+    "__and__": "{0} & {1}", "__hash__": "hash({0})", "__bool__": "bool({0})", "__next__": "next({0})",
+    "__reversed__": "list(reversed({0}))", "__setitem__": "{0}[{1}] = {2}", "__delitem__": "del {0}[{1}]",
+    "__call__": "{0}({all})", "__enter__": "with {0}:\n    pass", "__format__": "format({0}, {1})",
 }  # fmt: skip
 _DEPTH = 2  # constructors within constructors
 _STRANGE = frozenset({"overload", "abstractmethod", "fixture", "setter", "deleter"})
@@ -67,10 +67,10 @@ class Calls:
             routine = self._index.routine(level)
             if routine and not routine.decorators & _STRANGE and (routine.path, routine.node.lineno) not in known:
                 known.add((routine.path, routine.node.lineno))
-                streams.append(self._of(routine, level))
+                streams.append(self._of(routine))
         return list(islice(_in_turn(streams[:6]), limit))
 
-    def _of(self, routine: Routine, level: Level) -> Iterator[Draft]:
+    def _of(self, routine: Routine) -> Iterator[Draft]:
         """Calls of one function: as others call it, then with values of our own."""
         name = routine.holder if routine.name == "__init__" and routine.holder else routine.name
         seen = seen_calls(self._index, name)
@@ -80,12 +80,10 @@ class Calls:
                 yield Draft(
                     (*one.whole.imports, *_running(text)), (text,), name, "a call in the project's tests", 40 + rank
                 )
-        for rank, (setup, arguments) in enumerate(self._choices(routine, seen, level)):
+        for rank, (setup, arguments) in enumerate(self._choices(routine, seen)):
             yield self._draft(routine, setup, arguments, 60 + rank)
 
-    def _choices(
-        self, routine: Routine, seen: Sequence[Seen], level: Level
-    ) -> Iterator[tuple[tuple[Value, ...], Arguments]]:
+    def _choices(self, routine: Routine, seen: Sequence[Seen]) -> Iterator[tuple[tuple[Value, ...], Arguments]]:
         """Instances (none for a function) with arguments, both in the order of promise."""
         arguments = list(islice(self.arguments(routine, seen), 120))
         if routine.kind not in ("method", "property") or routine.name == "__init__":
@@ -241,7 +239,7 @@ def by_sum(sizes: tuple[int, ...], limit: int) -> Iterator[tuple[int, ...]]:
     """Places of a product in the order of their sum: both early ones before one late one."""
     if any(size == 0 for size in sizes):
         return
-    start = (0,) * len(sizes)
+    start = tuple(0 for _ in sizes)
     heap, known = [(0, start)], {start}
     while heap and limit > 0:
         _, places = heapq.heappop(heap)

@@ -1,5 +1,7 @@
-"""Tests that do again what the frames of a traceback show: the script that was run, the printed line that made the
-call, with the names in it bound to what the report prints or to made-up values. Pure.
+"""Tests that do again what the frames of a traceback show. Pure.
+
+The script that was run; the printed line that made the call, with the names in it bound to what the report prints or
+to made-up values.
 """
 
 from __future__ import annotations

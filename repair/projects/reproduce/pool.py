@@ -185,9 +185,8 @@ def _quoted(text: str) -> str:
 
 def options(parameter: Parameter, routine: Routine | None, said: Sequence[Value]) -> tuple[Value, ...]:
     """Values for one parameter, best first: what fits its annotation, name, use; `said` comes from the message."""
-    kinds = list(
-        dict.fromkeys([*_annotated(parameter.annotation), *(_used_as(parameter.name, routine) if routine else ())])
-    )
+    used = _used_as(parameter.name, routine) if routine else []
+    kinds = list(dict.fromkeys([*_annotated(parameter.annotation), *used]))
     hinted = [kind for pattern, kind in _HINTS if pattern.search(parameter.name)]
     if parameter.default is not None:
         default = [Value(double_quoted(ast.unparse(parameter.default)))] if _is_plain(parameter.default) else []

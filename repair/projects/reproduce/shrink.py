@@ -1,5 +1,7 @@
-"""Makes a failing draft smaller while it fails alike: delta debugging (ddmin) over its statements (Zeller and
-Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", TSE 2002), then over what stands in them.
+"""Makes a failing draft smaller while it fails alike.
+
+Delta debugging (ddmin) over its statements (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing
+Input", TSE 2002), then over what stands in them.
 
 Pure but for the `fails` it is given, which is asked about many drafts at once: one run of a sandbox a round.
 """
@@ -11,6 +13,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any, cast
 
 from repair.projects.reproduce.harvest import free_names
 from repair.projects.reproduce.index import parsed
@@ -18,6 +21,7 @@ from repair.projects.reproduce.writing import Draft, show
 
 MOST_ROUNDS = 14
 _MOST_VARIANTS = 60
+_MOST_ELEMENTS = 12
 
 Fails = Callable[[Sequence[Draft]], Sequence[bool]]
 
@@ -83,37 +87,42 @@ def _reduced(statement: str) -> Iterator[str]:
                 yield text
 
 
-Change = Callable[[ast.AST], None]
+Change = Callable[[Any], None]
 
 
 def _changes(node: ast.AST) -> Iterator[Change]:
     """What can be taken from one node."""
-    if isinstance(node, ast.Expr | ast.Return) and isinstance(node.value, ast.Call):
-        call = node.value
-        if isinstance(call.func, ast.Name) and call.func.id in ("print", "str", "repr", "list") and len(call.args) == 1:
-            yield lambda n: setattr(n, "value", n.value.args[0])  # type: ignore[attr-defined]
-    if isinstance(node, ast.Assign):
-        yield _without_target
-    if isinstance(node, ast.Call):
-        for place in range(len(node.keywords)):
-            yield lambda n, p=place: n.keywords.pop(p)  # type: ignore[attr-defined, misc]
-        if node.args:
-            yield lambda n: n.args.pop()  # type: ignore[attr-defined]
-    if isinstance(node, ast.List | ast.Tuple | ast.Set) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-        yield from (lambda n, p=place: n.elts.pop(p) for place in range(min(len(node.elts), 12)))  # type: ignore[attr-defined, misc]
-    if isinstance(node, ast.Dict):
-        for place in range(min(len(node.keys), 12)):
-            yield lambda n, p=place: (n.keys.pop(p), n.values.pop(p)) and None  # type: ignore[attr-defined, misc]
-    if (
-        isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.FunctionDef | ast.ClassDef)
-        and len(node.body) > 1
-    ):
-        for place in range(len(node.body)):
-            yield lambda n, p=place: n.body.pop(p)  # type: ignore[attr-defined, misc]
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) > 1:
-        half = len(node.value) // 2
-        for text in (node.value[:half], node.value[half:], node.value[:-1], node.value[1:]):
-            yield lambda n, t=text: setattr(n, "value", t)
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Name(id="print" | "str" | "repr" | "list"), args=[_])):
+            yield lambda n: setattr(n, "value", n.value.args[0])
+        case ast.Assign():
+            yield _without_target
+        case ast.Call(args=args, keywords=keywords):
+            yield from (_popped("keywords", place) for place in range(len(keywords)))
+            yield from (_popped("args", -1) for _ in args[:1])
+        case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
+            yield from (_popped("elts", place) for place in range(min(len(elements), _MOST_ELEMENTS)))
+        case ast.Dict(keys=keys):
+            yield from (_popped("keys values", place) for place in range(min(len(keys), _MOST_ELEMENTS)))
+        case ast.Constant(value=str(text)) if len(text) > 1:
+            half = len(text) // 2
+            yield from (_holding(part) for part in (text[:half], text[half:], text[:-1], text[1:]))
+        case _:
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and len(cast("list[object]", body)) > 1 and not isinstance(node, ast.Module):
+                yield from (_popped("body", place) for place in range(len(cast("list[object]", body))))
+
+
+def _popped(fields: str, place: int) -> Change:
+    def change(node: Any) -> None:  # noqa: ANN401  (a node of any kind)
+        for name in fields.split():
+            getattr(node, name).pop(place)
+
+    return change
+
+
+def _holding(text: str) -> Change:
+    return lambda node: setattr(node, "value", text)
 
 
 def _without_target(node: ast.AST) -> None:

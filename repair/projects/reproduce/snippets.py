@@ -96,7 +96,8 @@ def _indented(text: str) -> Iterator[str]:
 
 def _is_call(code: str) -> bool:
     tree = parsed(code)
-    return bool(tree and tree.body) and any(isinstance(n, ast.Call) and (n.args or n.keywords) for n in ast.walk(tree))
+    nodes = list(ast.walk(tree)) if tree else []
+    return any(isinstance(n, ast.Call) and (n.args or n.keywords) for n in nodes)
 
 
 def draft_of(text: str, origin: str = "the report's code", about: str = "") -> Draft | None:

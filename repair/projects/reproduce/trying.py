@@ -60,7 +60,7 @@ class Bench:
         programs = [
             {"text": render(d, error, ""), "entry": entry_name(d, error), "path": "tests/test_emend.py"} for d in drafts
         ]
-        preload = sorted({i.split()[1] for d in drafts if not d.late for i in d.imports if not i.split()[1][0] == "."})
+        preload = sorted({i.split()[1] for d in drafts if not d.late for i in d.imports if i.split()[1][0] != "."})
         task = {
             "nonce": nonce,
             "paths": self.paths,

@@ -15,6 +15,7 @@ from repair.traces.places import owner
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?")
 _BLANKS = re.compile(r"\s+")
+_FENCE = re.compile(r"^\s*(?:```|~~~|</(?:pre|code|details))", re.MULTILINE)  # ends what was pasted
 _ANYWHERE = ("<stdin>", "<string>", "<unknown>")
 
 
@@ -91,7 +92,8 @@ def _of(evidence: Evidence, paths: tuple[str, ...]) -> Iterable[Target]:
 
 def _target(trace: Traceback, paths: tuple[str, ...], test: str = "") -> Target:
     levels = tuple(_level(frame, paths) for frame in trace.frames)
-    return Target(trace.error_type.rpartition(".")[2], trace.message, levels, test)
+    message = _FENCE.split(trace.message)[0].strip()
+    return Target(trace.error_type.rpartition(".")[2], message, levels, test)
 
 
 def _level(frame: Frame, paths: tuple[str, ...]) -> Level:

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401, PTH107, PTH109, PTH118, PTH123  (standard library only, quick to start; values of any type)
 """Runs inside the sandbox under the USER's Python: many small test files, each in a fork, and tells what each raises.
 
 Standard library only, Python >= 3.8, never imports Emend. Reads and removes `.emend-attempts.json` in the working

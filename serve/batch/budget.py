@@ -97,3 +97,10 @@ def left(bounds: Bounds, spent: Spent, prices: Prices) -> Bounds:
         test_runs=max(1, bounds.test_runs - spent.test_runs) if bounds.test_runs else 0,
         tokens=max(1, min(tokens)) if tokens else 0,
     )
+
+
+def larger(now: Bounds, before: Bounds) -> bool:
+    """Whether any bound allows more than before."""
+    names = ("seconds", "fault_seconds", "test_runs", "tokens", "money", "candidates")
+    pairs = ((getattr(now, name) or float("inf"), getattr(before, name) or float("inf")) for name in names)
+    return any(one > other for one, other in pairs)

@@ -24,4 +24,8 @@ class Control:
 
     def stopped(self, name: str) -> bool:
         """Whether work on a repository is to end."""
-        return (self.folder / "all").exists() or (self.folder / "names" / name).exists()
+        return self.all_stopped() or (self.folder / "names" / name).exists()
+
+    def all_stopped(self) -> bool:
+        """Whether all work is to end."""
+        return (self.folder / "all").exists()

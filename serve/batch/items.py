@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from repair.codec import from_json, to_json
-from repair.projects.values import Combination, Diagnosis, Fault, Fix, Order, Spent, Standing, State
+from repair.projects.values import Bounds, Combination, Diagnosis, Fault, Fix, Order, Spent, Standing, State
 
 
 class Kind(StrEnum):
@@ -46,7 +46,8 @@ class Ref:
 class Ended:
     """How an item ended: one of the three values, or a refusal (`standing`), or none of them (not done yet).
 
-    `spent` is of all its attempts that told what they cost.
+    `spent` is of all its attempts that told what they cost. `bounds` are the order's when it was done: with larger ones
+    an item that reached them is done again. `shelved`: where its groundwork and tree lie (`work.shelved`).
     """
 
     diagnosis: Diagnosis | None = None
@@ -55,6 +56,13 @@ class Ended:
     standing: Standing | None = None
     reason: str = ""
     spent: Spent = field(default_factory=Spent)
+    bounds: Bounds | None = None
+    shelved: tuple[str, ...] = ()
+
+    @property
+    def reached_bounds(self) -> bool:
+        """Whether it ended for want of budget."""
+        return self.standing is Standing.OVER_BUDGET or (self.fix is not None and self.fix.state is State.OVER_BUDGET)
 
 
 def ended_text(ended: Ended) -> str:
@@ -88,16 +96,16 @@ def combining(name: str, fixes: Sequence[Fix]) -> tuple[Ref | None, tuple[Fix, .
     return Ref(name, Kind.COMBINE, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]), taken
 
 
-def following(order: Order, ended: Mapping[Ref, Ended]) -> tuple[Ref, ...]:
+def following(order: Order, ended: Mapping[Ref, Ended], *, over: bool = False) -> tuple[Ref, ...]:
     """The items of a repository that can be done now; () when it is complete.
 
-    Mends wait for the diagnosis, the combination for all mends.
+    Mends wait for the diagnosis, the combination for all mends; `over`: no mend begins any more.
     """
     first = Ref(order.name, Kind.DIAGNOSE)
     if first not in ended:
         return (first,)
     mends = tuple(Ref(order.name, Kind.MEND, fault.key) for fault in faults_of(order, ended))
-    if open_ones := tuple(ref for ref in mends if ref not in ended):
+    if not over and (open_ones := tuple(ref for ref in mends if ref not in ended)):
         return open_ones
     last, _ = combining(order.name, fixes_of(order, ended))
     return (last,) if last and last not in ended else ()

@@ -29,7 +29,7 @@ _DEAD = 9  # exit code of a worker that is told to die
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How a repository behaves. `seconds` of each step; `spent` is told of each step.
+    """How a repository behaves. `seconds` of each step; `spent` is told of each step; a fix `needs` so many test runs.
 
     `dies`, `attacks`, `breaks`, `waits` name a step ("diagnose", "mend", "combine"): the worker ends there; the
     repository is refused as hostile; an error that nobody expects is raised; the step waits until it is cancelled.
@@ -44,6 +44,7 @@ class Script:
     attacks: str = ""
     breaks: str = ""
     waits: str = ""
+    needs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ class ScriptedSteps:
     ) -> tuple[Fix, Kept]:
         """As Steps."""
         script = self._begin(order, "mend", fault.key)
+        if 0 < bounds.test_runs < script.needs:
+            spent = Spent(test_runs=bounds.test_runs)
+            return Fix(fault.key, State.OVER_BUDGET, f"{bounds.test_runs} test runs were not enough", spent=spent), kept
         while script.waits == "mend" and not cancelled():
             time.sleep(0.02)
         if cancelled():

@@ -43,6 +43,25 @@ class Kept:
     tree: Ticket | None = None
 
 
+def shelved(kept: Kept) -> tuple[str, ...]:
+    """What is kept, as text; () where only this run's shelf could find it again."""
+    tickets = (kept.groundwork, kept.tree)
+    if any(ticket and ticket.place is not None for ticket in tickets):
+        return ()
+    return (kept.commit, *(f"{ticket.digest} {ticket.size}" if ticket else "" for ticket in tickets))
+
+
+def read_shelved(texts: tuple[str, ...]) -> Kept:
+    """What `shelved` gave."""
+    from repair.executors import Ticket
+
+    if not texts:
+        return Kept()
+    commit, *rest = texts
+    tickets = [Ticket(text.split()[0], int(text.split()[1])) if text else None for text in rest]
+    return Kept(commit, *tickets)
+
+
 class Steps(Protocol):
     """What is done to a repository, in a worker. Every call raises Refusal, BoundaryError.
 
@@ -111,7 +130,9 @@ class Work:
 
     def __call__(self, item: Item) -> Result:
         """Do one item. Raises ModelError and what `prepare` raises: no other item would go better."""
-        if self.control.stopped(item.order.name):
+        # a repository that reached its bounds may still lay together what was found
+        together = item.ref.kind is Kind.COMBINE
+        if self.control.all_stopped() or (not together and self.control.stopped(item.order.name)):
             return Result(Ended(), item.kept, stopped=True)
         self.steps.prepare()
         begun = time.monotonic()

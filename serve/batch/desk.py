@@ -43,6 +43,7 @@ class Desk:
     def __init__(self, orders: Sequence[Order], rows: Sequence[Row], prices: Prices) -> None:
         """`rows` are of an earlier coordinator: done is done, but what reached smaller bounds; lost is tried again."""
         self._prices = prices
+        self.flying = 0  # items in flight
         self.repositories = {order.name: Repository(order, n) for n, order in enumerate(orders)}
         self._heap: list[tuple[tuple[int, int, int, int], Ref]] = []
         for row in rows:
@@ -88,8 +89,14 @@ class Desk:
                 self.queue(one)
                 continue
             one.flying.add(ref)
+            self.flying += 1
             return self._item(one, ref)
         return None
+
+    def put_back(self, item: Item) -> None:
+        """An item that was taken is not begun: the run ends."""
+        self.repositories[item.ref.name].flying.discard(item.ref)
+        self.flying -= 1
 
     def reached(self, one: Repository) -> str:
         """The bound of its own that a repository has reached, "" while none."""
@@ -109,6 +116,7 @@ class Desk:
         """An item came back: its row, and what follows from it."""
         ref, one = item.ref, self.repositories[item.ref.name]
         one.flying.discard(ref)
+        self.flying -= 1
         one.kept = result.kept
         earlier = one.partial.pop(ref, Ended()).spent
         self.spent = self.spent + result.ended.spent

@@ -176,10 +176,11 @@ class _Coordinator:
         try:
             if self._stop:
                 return None
-            if reached := exhausted(self._plan.bounds, self._desk.spent, self._seconds, self._plan.prices):
+            item = self._desk.take()
+            if item is not None and (reached := self._reached()):
+                self._desk.put_back(item)
                 self._halt("over budget", reached)
                 return None
-            item = self._desk.take()
             if item is not None:
                 self._store.start(self._plan.run, self._owner, (item.ref,))
                 self._watch.begun(item)
@@ -206,6 +207,10 @@ class _Coordinator:
             lost = Result(Ended(standing=Standing.LOST, reason=done.error), done.item.kept, failed=True)
             self._more(done.item, lost)
 
+    def _reached(self) -> str:
+        """The bound of the run that is reached, "" while none is."""
+        return exhausted(self._plan.bounds, self._desk.spent, self._seconds, self._plan.prices)
+
     def _halt(self, stop: Stop, why: str) -> None:
         """Begin no item any more, ask those in flight to end."""
         if self._stop:
@@ -230,9 +235,7 @@ class _Coordinator:
             self._store.beat(self._plan.run, self._owner, self._beaten)
             self._beaten = 0.0
         self._cancel()
-        if not self._stop and (
-            reached := exhausted(self._plan.bounds, self._desk.spent, self._seconds, self._plan.prices)
-        ):
+        if not self._stop and self._desk.flying and (reached := self._reached()):
             self._halt("over budget", reached)
         if self._stop and time.monotonic() - self._stopped >= self._plan.grace:
             wake()

@@ -45,6 +45,7 @@ class Script:
     breaks: str = ""
     waits: str = ""
     needs: int = 0
+    tested: bool = True  # its faults have tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class ScriptedSteps:
         if script.refused is not None:
             raise Refusal(script.refused, f"{order.name} is {script.refused.value}, as the script says")
         faults = tuple(
-            Fault(f"f{n}", f"fault {n} of {order.name}", (f"tests/test_{n}.py::test",), ())
+            Fault(f"f{n}", f"fault {n} of {order.name}", (f"tests/test_{n}.py::test",) if script.tested else (), ())
             for n in range(script.faults)
         )
         failing = tuple(test for fault in faults for test in fault.tests)

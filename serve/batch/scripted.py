@@ -10,7 +10,6 @@ from pathlib import Path
 
 from repair.errors import ModelError, SandboxError
 from repair.projects.values import (
-    Bounds,
     Combination,
     Diagnosis,
     Fault,
@@ -22,7 +21,7 @@ from repair.projects.values import (
     Standing,
     State,
 )
-from serve.batch.work import Kept
+from serve.batch.work import Kept, Mending
 
 _DEAD = 9  # exit code of a worker that is told to die
 
@@ -78,10 +77,9 @@ class ScriptedSteps:
         self._end(order, "diagnose")
         return diagnosis, Kept(diagnosis.commit)
 
-    def mend(
-        self, order: Order, fault: Fault, kept: Kept, bounds: Bounds, cancelled: Callable[[], bool]
-    ) -> tuple[Fix, Kept]:
+    def mend(self, mending: Mending, kept: Kept, cancelled: Callable[[], bool]) -> tuple[Fix, Kept]:
         """As Steps."""
+        order, fault, bounds = mending.order, mending.fault, mending.bounds
         script = self._begin(order, "mend", fault.key)
         if 0 < bounds.test_runs < script.needs:
             spent = Spent(test_runs=bounds.test_runs)
@@ -97,10 +95,11 @@ class ScriptedSteps:
         fix = Fix(fault.key, State.FIXED, diff=diff, paths=(f"{fault.key}.py",), fixed=fault.tests, spent=script.spent)
         return fix, kept
 
-    def reproduce(self, order: Order, kept: Kept) -> Reproduction | None:
+    def reproduce(self, order: Order, fault: Fault, kept: Kept) -> tuple[Reproduction | None, Kept]:
         """As Steps."""
-        self._begin(order, "reproduce")
-        return Reproduction("tests/test_report.py", "def test(): ...\n", "tests/test_report.py::test", kept.commit)
+        self._begin(order, "reproduce", fault.key)
+        path = "tests/test_report.py"
+        return Reproduction(path, "def test(): ...\n", f"{path}::test", order.report), kept
 
     def combine(self, order: Order, fixes: Sequence[Fix], kept: Kept) -> tuple[Combination, Kept]:
         """As Steps."""

@@ -62,6 +62,16 @@ def read_shelved(texts: tuple[str, ...]) -> Kept:
     return Kept(commit, *tickets)
 
 
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """What one fault's repair starts from. `reproduction`: a test that was written for want of others."""
+
+    order: Order
+    fault: Fault
+    bounds: Bounds
+    reproduction: Reproduction | None = None
+
+
 class Steps(Protocol):
     """What is done to a repository, in a worker. Every call raises Refusal, BoundaryError.
 
@@ -76,14 +86,12 @@ class Steps(Protocol):
         """Run the tests and rank the places of their faults."""
         ...
 
-    def mend(
-        self, order: Order, fault: Fault, kept: Kept, bounds: Bounds, cancelled: Callable[[], bool]
-    ) -> tuple[Fix, Kept]:
-        """Look for a fix of one fault."""
+    def reproduce(self, order: Order, fault: Fault, kept: Kept) -> tuple[Reproduction | None, Kept]:
+        """Write a test that fails as the order's report says of the fault; None where that was not possible."""
         ...
 
-    def reproduce(self, order: Order, kept: Kept) -> Reproduction | None:
-        """Write a test that fails as the order's report says; None where that was not possible."""
+    def mend(self, mending: Mending, kept: Kept, cancelled: Callable[[], bool]) -> tuple[Fix, Kept]:
+        """Look for a fix of one fault."""
         ...
 
     def combine(self, order: Order, fixes: Sequence[Fix], kept: Kept) -> tuple[Combination, Kept]:
@@ -167,11 +175,14 @@ class Work:
         def cancelled() -> bool:
             return self.control.stopped(order.name)
 
-        fix, kept = self.steps.mend(order, fault, item.kept, item.bounds, cancelled)
+        kept, reproduction = item.kept, None
+        if not fault.tests and order.report:
+            reproduction, kept = self.steps.reproduce(order, fault, kept)
+        fix, kept = self.steps.mend(Mending(order, fault, item.bounds, reproduction), kept, cancelled)
         if fix.state is State.CANCELLED and cancelled():
             return Result(Ended(spent=fix.spent), kept, stopped=True)
-        if not fault.tests and order.report and fix.reproduction is None and not cancelled():
-            fix = replace(fix, reproduction=self.steps.reproduce(order, kept))
+        if fix.reproduction is None:
+            fix = replace(fix, reproduction=reproduction)
         return Result(Ended(fix=fix, spent=fix.spent), kept)
 
 

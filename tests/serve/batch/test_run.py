@@ -47,7 +47,7 @@ def test_a_fault_that_only_a_report_speaks_of_gets_a_test(tmp_path):
     scripts = {"a": Script(tested=False), "b": Script()}
     a, b = play(tmp_path, [order("a", report="ValueError: no"), order("b", report="ValueError: no")], scripts).outcomes
     assert a.fixes[0].reproduction.path == "tests/test_report.py"
-    assert b.fixes[0].reproduction is None and "begin b reproduce" not in log_of(tmp_path)
+    assert b.fixes[0].reproduction is None and "begin b reproduce f0" not in log_of(tmp_path)
 
 
 def test_a_finished_run_is_not_done_again(tmp_path):

@@ -81,8 +81,7 @@ def model_for(spec: str | None, adapter: Path | None, jobs: int) -> Generator[Mo
 
     The embedded model is small and quicker where it is used; a server needs no process of ours. Raises ModelError.
     """
-    alone = spec is None or spec == "none" or spec.startswith(("http://", "https://"))
-    if alone or jobs == 1:
+    if spec is None or jobs == 1 or spec == "none" or spec.startswith(("http://", "https://")):
         yield LoadedModel(spec, adapter, 1 if jobs > 1 else None)
         return
     from serve.modelhost import ModelHost

@@ -24,9 +24,9 @@ from repair.projects.values import (
     Project,
     Refusal,
     Reproduction,
+    Spent,
     Standing,
 )
-from repair.sandbox import Sandbox
 from serve.batch.models import ModelSource
 from serve.batch.work import Kept, Mending
 from serve.oracles import Judging
@@ -92,20 +92,21 @@ class RealSteps:
         from repair.projects.mend import mend
 
         with self._project(mending.order, kept) as project:
-            groundwork, kept = self._groundwork(project, kept)
+            groundwork, kept, again = self._groundwork(project, kept)
             fix = mend(
                 project, mending.fault, groundwork, self.model.get(), self.judging.sandbox(), mending.bounds,
                 cancelled=cancelled, reproduction=mending.reproduction,
             )  # fmt: skip
-            return fix, kept
+            return replace(fix, spent=fix.spent + again), kept
 
     def combine(self, order: Order, fixes: Sequence[Fix], kept: Kept) -> tuple[Combination, Kept]:
         """As Steps."""
         from repair.projects.combine import combine
 
         with self._project(order, kept) as project:
-            groundwork, kept = self._groundwork(project, kept)
-            return combine(project, fixes, groundwork, self.judging.sandbox()), kept
+            groundwork, kept, again = self._groundwork(project, kept)
+            combination = combine(project, fixes, groundwork, self.judging.sandbox())
+            return replace(combination, spent=combination.spent + again), kept
 
     @contextmanager
     def _project(self, order: Order, kept: Kept) -> Generator[Project]:
@@ -117,15 +118,15 @@ class RealSteps:
         ) as project:  # fmt: skip
             yield project
 
-    def _groundwork(self, project: Project, kept: Kept) -> tuple[Groundwork, Kept]:
-        """What the diagnosis knew; where it is gone, the repository is diagnosed again."""
-        content = self.shelf.get(kept.groundwork) if kept.groundwork else None
+    def _groundwork(self, project: Project, kept: Kept) -> tuple[Groundwork, Kept, Spent]:
+        """What the diagnosis knew; where it is gone, the repository is diagnosed again, and what that cost."""
+        content, spent = self.shelf.get(kept.groundwork) if kept.groundwork else None, Spent()
         if content is None:
-            _, kept = self._diagnosed(project)
-            content = self.shelf.get(kept.groundwork) if kept.groundwork else None
+            diagnosis, kept = self._diagnosed(project)
+            content, spent = self.shelf.get(kept.groundwork) if kept.groundwork else None, diagnosis.spent
         if content is None:
             raise Refusal(Standing.FLAKY, "a second diagnosis of the same commit found no fault any more")
-        return cast("Groundwork", pickle.loads(content)), kept  # noqa: S301 - written by a worker of this run
+        return cast("Groundwork", pickle.loads(content)), kept, spent
 
 
 def _without_failures(project: Project, refusal: Refusal) -> Diagnosis:

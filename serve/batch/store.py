@@ -158,7 +158,9 @@ class SqlRunStore:
 
         def work(connection: Connection, now: int) -> None:
             values = {"id": run, "settings": settings, "created": now, "used": 0}
-            connection.execute(self._database.insert(batch_runs).values(**values).on_conflict_do_nothing())
+            fresh = self._database.insert(batch_runs).values(**values)
+            change = {"settings": settings}
+            connection.execute(fresh.on_conflict_do_update(index_elements=("id",), set_=change))
             query = select(batch_runs.c.owner, batch_runs.c.lease).where(batch_runs.c.id == run).with_for_update()
             held = connection.execute(query).one()
             other = Owner.read(held.owner) if held.owner else None

@@ -1,6 +1,6 @@
 """Git repositories: opened or cloned, their commits, changes and contents as values.
 
-The one module that talks to git, by processes: `rev-list` for the order, one `diff-tree --stdin` for many commits,
+Talks to git by the processes of `repair.git`: `rev-list` for the order, one `diff-tree --stdin` for many commits,
 `cat-file --batch` for contents. No hook, prompt, pager or network is used while reading, and a repository's own
 files are never written: `check_out` makes a tree of a commit elsewhere.
 Must not know what a bug fix or a function is. What cannot be read comes back as a reason, not as an exception.
@@ -8,11 +8,8 @@ Must not know what a bug fix or a function is. What cannot be read comes back as
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import secrets
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -20,70 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO
-from urllib.parse import urlsplit
 
 from data.changes import Commit, Lost, Patched, parse_commit, parse_patch, split
 from repair.errors import InputError
+from repair.git import fed, fetched, git_dir_of, is_address, plain_address, run, start
 
 LARGEST = 1_000_000  # bytes of a blob that is read
-_PROTOCOLS = "file:git:http:https:ssh"  # not ext::, which runs commands
-_OPTIONS = (
-    "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.bigFileThreshold=2m", "safe.directory=*",
-    "diff.renameLimit=200", "protocol.ext.allow=never", "credential.helper=", "gc.auto=0",
-)  # fmt: skip
 _DIFF = ("-r", "--root", "--always", "-z", "--raw", "--no-abbrev", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8")
 _REFS = ("refs/heads", "refs/tags", "refs/remotes")  # neither stash nor notes nor the heads of pull requests
-_ADDRESS = re.compile(r"^(?:[a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)", re.IGNORECASE)
 _NOTICE = re.compile(r"(?:licen[cs]e|copying|unlicense)(?:[.-][\w.-]+)?", re.IGNORECASE)
-
-
-def _environment(protocols: str) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return {
-        **own,
-        "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "SSH_ASKPASS": "true",
-        "GIT_SSH_COMMAND": "ssh -oBatchMode=yes", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_NO_LAZY_FETCH": "1",
-        "GIT_OPTIONAL_LOCKS": "0", "GIT_PAGER": "cat", "GIT_ALLOW_PROTOCOL": protocols, "LC_ALL": "C",
-    }  # fmt: skip
-
-
-def _command(git_dir: str, arguments: Sequence[str]) -> list[str]:
-    options = [word for option in _OPTIONS for word in ("-c", option)]
-    return ["git", *options, *([f"--git-dir={git_dir}"] if git_dir else []), "--no-pager", *arguments]
-
-
-def _start(git_dir: str, arguments: Sequence[str], stdin: IO[bytes] | int) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            _command(git_dir, arguments),
-            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment("none"),
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise InputError("git is not installed; install it to mine repositories", field="git") from error
-
-
-def _run(git_dir: str, *arguments: str, protocols: str = "none") -> tuple[int, bytes, str]:
-    """Exit status, stdout, and the last line of stderr."""
-    try:
-        done = subprocess.run(
-            _command(git_dir, arguments),
-            stdin=subprocess.DEVNULL, capture_output=True, check=False, env=_environment(protocols),
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise InputError("git is not installed; install it to mine repositories", field="git") from error
-    said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
-    return done.returncode, done.stdout, said
-
-
-def _fed(git_dir: str, arguments: Sequence[str], lines: Collection[str]) -> tuple[int, bytes]:
-    """Exit status and stdout of a process that is given lines; through a file, for a pipe could fill both ways."""
-    with tempfile.TemporaryFile() as given:
-        given.write("".join(f"{line}\n" for line in lines).encode())
-        given.seek(0)
-        process = _start(git_dir, arguments, given)
-        out, _ = process.communicate()
-    return process.returncode, out
 
 
 class Contents:
@@ -110,7 +52,7 @@ class Contents:
         """The words of the answer's head, and the stream behind it; None when the process died of it."""
         process = self._processes.get(option)
         if process is None:
-            process = self._processes[option] = _start(self._git_dir, ("cat-file", option), subprocess.PIPE)
+            process = self._processes[option] = start(self._git_dir, ("cat-file", option), subprocess.PIPE)
         assert process.stdin is not None and process.stdout is not None
         try:
             process.stdin.write(f"{object_id}\n".encode())
@@ -150,9 +92,9 @@ class Repository:
     def tips(self) -> tuple[str, ...]:
         """The commits that branches and tags point to. Raises InputError when there is none."""
         form = "--format=%(objecttype) %(objectname)%0a%(*objecttype) %(*objectname)"  # the second is a tag's target
-        _, out, said = _run(self.git_dir, "for-each-ref", form, *_REFS)
+        _, out, said = run(self.git_dir, "for-each-ref", form, *_REFS)
         found = {line.removeprefix("commit ") for line in out.decode().split("\n") if line.startswith("commit ")}
-        status, out, _ = _run(self.git_dir, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+        status, out, _ = run(self.git_dir, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
         if status == 0:
             found.add(out.decode().strip())
         if not found:
@@ -161,10 +103,10 @@ class Repository:
 
     def commits(self, tips: Collection[str], seen: Collection[str] = ()) -> tuple[str, ...]:
         """Commits reachable from `tips` and not from `seen`, children before parents, merges left out."""
-        _, out = _fed(self.git_dir, ("cat-file", "--batch-check"), seen)  # a tip may have been pruned since
+        _, out = fed(self.git_dir, ("cat-file", "--batch-check"), seen)  # a tip may have been pruned since
         known = [f"^{line.split(' ')[0]}" for line in out.decode().split("\n") if " commit " in line]
         arguments = ("rev-list", "--date-order", "--no-merges", "--stdin")
-        status, out = _fed(self.git_dir, arguments, (*tips, *known))
+        status, out = fed(self.git_dir, arguments, (*tips, *known))
         if status != 0:
             raise InputError(
                 f"{self.name}: the history cannot be walked, a commit is missing or damaged; "
@@ -191,7 +133,7 @@ class Repository:
     def resolve(self, revision: str) -> str:
         """The id of the commit that an id, a tag or a branch names. Raises InputError when there is none."""
         wanted = ("--quiet", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-        status, out, _ = _run(self.git_dir, "rev-parse", *wanted)
+        status, out, _ = run(self.git_dir, "rev-parse", *wanted)
         if status != 0:
             raise InputError(f"{self.name}: has no commit {revision}", field="commit")
         return out.decode().strip()
@@ -199,17 +141,17 @@ class Repository:
     def check_out(self, commit: str, target: Path) -> None:
         """Make `target` a clone at `commit` (an id) that shares this repository's objects. Raises InputError."""
         arguments = ("clone", "--quiet", "--shared", "--no-checkout", "--template=", "--", self.git_dir, str(target))
-        status, _, said = _run("", *arguments, protocols="file")
+        status, _, said = run("", *arguments, protocols="file")
         if status == 0:
             arguments = (f"--work-tree={target}", "checkout", "--quiet", "--force", "--detach", commit)
-            status, _, said = _run(str(target / ".git"), *arguments)
+            status, _, said = run(str(target / ".git"), *arguments)
         if status != 0:
             raise InputError(f"{self.name}: commit {commit} cannot be checked out: {said}", field="commit")
 
     def notice(self) -> str:
         """The text of the licence file in the newest commit's root folder, "" where there is none."""
-        revision = next((r for r in ("HEAD", *self.tips()) if _run(self.git_dir, "cat-file", "-e", r)[0] == 0), "HEAD")
-        _, out, _ = _run(self.git_dir, "ls-tree", "-z", revision)
+        revision = next((r for r in ("HEAD", *self.tips()) if run(self.git_dir, "cat-file", "-e", r)[0] == 0), "HEAD")
+        _, out, _ = run(self.git_dir, "ls-tree", "-z", revision)
         entries = [entry.partition("\t") for entry in out.decode("utf-8", "replace").split("\0") if entry]
         named = sorted((path, head.split()[2]) for head, _, path in entries if _NOTICE.fullmatch(path))
         with self.contents() as contents:
@@ -242,7 +184,7 @@ class Repository:
         with tempfile.TemporaryFile() as given:  # a pipe could fill while git waits for us to read
             given.write("\n".join([*ids, ""]).encode())
             given.seek(0)
-            process = _start(self.git_dir, ("diff-tree", "--stdin", *_DIFF, *options, form, "--", *globs), given)
+            process = start(self.git_dir, ("diff-tree", "--stdin", *_DIFF, *options, form, "--", *globs), given)
         assert process.stdout is not None
         try:
             pending: list[bytes] = []
@@ -258,29 +200,6 @@ class Repository:
             process.communicate()
 
 
-def is_address(place: str) -> bool:
-    """Whether a place is a remote address (a URL, user@host:path) and not a local path."""
-    return _ADDRESS.match(place) is not None
-
-
-def _plain(address: str) -> str:
-    """An address without user, password and final ".git"."""
-    parts = urlsplit(address) if "://" in address else None
-    if parts is not None and parts.hostname:
-        port = f":{parts.port}" if parts.port else ""
-        address = f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
-    return address.rstrip("/").removesuffix(".git")
-
-
-def _git_dir(path: Path) -> Path:
-    """Where a working tree (also a linked one) or a bare repository keeps its objects."""
-    dot = path / ".git"
-    if dot.is_file():
-        target = dot.read_text(encoding="utf-8", errors="replace").removeprefix("gitdir:").strip()
-        return (path / target).resolve()
-    return dot if dot.is_dir() else path
-
-
 def open_repository(place: str, *, cache: Path | None = None, name: str = "") -> Repository:
     """Open a local repository, or clone an address into `cache` (brought up to date when it is there already).
 
@@ -288,11 +207,11 @@ def open_repository(place: str, *, cache: Path | None = None, name: str = "") ->
     """
     if is_address(place):
         if cache is None:
-            raise InputError(f"{_plain(place)}: a cache folder to clone into is needed", field="cache")
-        return Repository(str(_fetched(place, cache)), name or _plain(place))
+            raise InputError(f"{plain_address(place)}: a cache folder to clone into is needed", field="cache")
+        return Repository(str(fetched(place, cache)), name or plain_address(place))
     path = Path(place)
-    git_dir = _git_dir(path).resolve()
-    status, out, _ = _run(str(git_dir), "rev-parse", "--is-shallow-repository") if path.is_dir() else (1, b"", "")
+    git_dir = git_dir_of(path).resolve()
+    status, out, _ = run(str(git_dir), "rev-parse", "--is-shallow-repository") if path.is_dir() else (1, b"", "")
     if status != 0:
         raise InputError(f"{place}: not a git repository (give its top folder or a bare one)", field="repository")
     if out.strip() == b"true":
@@ -300,27 +219,7 @@ def open_repository(place: str, *, cache: Path | None = None, name: str = "") ->
             f"{place}: a shallow clone has no history to mine; run `git fetch --unshallow` in it", field="repository"
         )
     if not name:
-        _, remote, _ = _run(str(git_dir), "config", "--get", "remote.origin.url")
+        _, remote, _ = run(str(git_dir), "config", "--get", "remote.origin.url")
         folder = git_dir.parent if git_dir.name == ".git" else git_dir
-        name = _plain(remote.decode("utf-8", "replace").strip()) or folder.name.removesuffix(".git")
+        name = plain_address(remote.decode("utf-8", "replace").strip()) or folder.name.removesuffix(".git")
     return Repository(str(git_dir), name)
-
-
-def _fetched(address: str, cache: Path) -> Path:
-    slug = re.sub(r"[^\w.-]+", "-", _plain(address).rpartition("/")[2])[:40].strip("-.")
-    target = cache.resolve() / f"{slug}-{hashlib.sha256(address.encode()).hexdigest()[:10]}"
-    if target.is_dir():
-        specs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-        status, _, said = _run(str(target), "fetch", "--quiet", "--prune", address, *specs, protocols=_PROTOCOLS)
-    else:
-        cache.mkdir(parents=True, exist_ok=True)
-        half = Path(tempfile.mkdtemp(prefix=".clone-", dir=cache))
-        arguments = ("clone", "--quiet", "--bare", "--template=", "--", address, str(half))
-        status, _, said = _run("", *arguments, protocols=_PROTOCOLS)
-        if status == 0:
-            half.rename(target)  # so that a clone that broke off is never taken for a whole one
-        else:
-            shutil.rmtree(half, ignore_errors=True)
-    if status != 0:
-        raise InputError(f"{_plain(address)}: cannot be fetched: {said}", field="repository")
-    return target

@@ -22,7 +22,7 @@ from repair.search import Field, Search, SearchOptions
 from repair.sources import Source
 from repair.spectrum import Spectrum
 from repair.traces import frames_in, headline
-from repair.verdicts import Judgement, Outcome, Verdict
+from repair.verdicts import Judgement, Outcome, Suspect, Verdict
 from repair.views import View
 from repair.windows import Clues, views
 
@@ -41,10 +41,18 @@ def request_views(request: RepairRequest) -> tuple[View, ...]:
     return tuple(cut)
 
 
-def survey(request: RepairRequest, model: Model | None, spectrum: Spectrum | None) -> tuple[Field, float | None]:
-    """Views and suspects of a request, and P(no fault); the model reads at most MAX_VIEWS views."""
+def survey(
+    request: RepairRequest,
+    model: Model | None,
+    spectrum: Spectrum | None,
+    prior: Mapping[tuple[str, int], float] | None = None,
+) -> tuple[Field, float | None]:
+    """Views and suspects of a request, and P(no fault); the model reads at most MAX_VIEWS views.
+
+    `prior` multiplies the suspiciousness of the lines (path, number) that it names, before the model reads and after.
+    """
     cut = request_views(request)
-    suspects = localize(request, beliefs=None, spectrum=spectrum)
+    suspects = _weighed(localize(request, beliefs=None, spectrum=spectrum), prior)
     if model is None:
         return Field({s.path: s for s in request.sources}, cut, suspects), None
     weights = _weights(cut, {(s.path, s.line): s.suspiciousness for s in suspects})
@@ -53,8 +61,18 @@ def survey(request: RepairRequest, model: Model | None, spectrum: Spectrum | Non
     if not seen:
         return Field({s.path: s for s in request.sources}, cut, suspects), None
     beliefs, no_fault = _merged(cut, seen, weights)
-    suspects = localize(request, beliefs=beliefs, spectrum=spectrum)
+    suspects = _weighed(localize(request, beliefs=beliefs, spectrum=spectrum), prior)
     return Field({s.path: s for s in request.sources}, cut, suspects), no_fault
+
+
+def _weighed(suspects: tuple[Suspect, ...], prior: Mapping[tuple[str, int], float] | None) -> tuple[Suspect, ...]:
+    """Suspiciousness times the prior's weight (1 where it says nothing), summing to what it did; ties keep order."""
+    if not prior:
+        return suspects
+    masses = [s.suspiciousness * prior.get((s.path, s.line), 1.0) for s in suspects]
+    scale = sum(s.suspiciousness for s in suspects) / (sum(masses) or 1.0)
+    weighed = [replace(s, suspiciousness=mass * scale) for s, mass in zip(suspects, masses, strict=True)]
+    return tuple(sorted(weighed, key=lambda s: -s.suspiciousness))
 
 
 def _weights(cut: tuple[View, ...], suspiciousness: Mapping[tuple[str, int], float]) -> list[float]:

@@ -6,7 +6,7 @@ Everything with effects comes in as a Protocol: the model, and the oracle with i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from repair.campaign import Campaign, survey
@@ -26,6 +26,8 @@ class Options:
     extra: int = 24
     undecided: int = 10  # patches returned when there is nothing to judge them with
     second_faults: bool = True  # build on candidates that repair a part
+    prior: Mapping[tuple[str, int], float] | None = None  # (path, line) -> weight of its suspiciousness, 1 elsewhere
+    stop: Callable[[], bool] = bool  # asked between candidates; what is plausible by then is still confirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def repair(
     with oracle.open() as bench:
         baseline = bench.baseline()
         request = informed(request, baseline)
-        place, no_fault = survey(request, model, baseline.spectrum)
+        place, no_fault = survey(request, model, baseline.spectrum, options.prior)
         yield SuspectsFound(place.suspects, no_fault)
         campaign = Campaign(request, model, place, baseline, options.search, branch=options.second_faults)
         judgements: list[Judgement] = []
@@ -101,7 +103,7 @@ def _judge(
         if judgement.verdict is Verdict.PLAUSIBLE:
             left = min(left, options.extra)
         undecided -= judgement.verdict is Verdict.UNDECIDED
-        if left <= 0 or undecided <= 0 or time.monotonic() - started > request.budget.seconds:
+        if left <= 0 or undecided <= 0 or time.monotonic() - started > request.budget.seconds or options.stop():
             return
 
 

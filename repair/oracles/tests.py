@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from repair.candidates import Candidate
 from repair.defects import Evidence, FailingTest
@@ -31,7 +31,8 @@ from repair.oracles.judging import (
 )
 from repair.oracles.reports import trace_of
 from repair.oracles.suites import EVERYTHING, Place, Selection, Suite, SuiteRun, open_suite
-from repair.oracles.testtext import keeps_examples, test_source
+from repair.oracles.territory import Territory, files_of_tests
+from repair.oracles.testtext import test_source
 from repair.sandbox import Limits, Sandbox
 from repair.sources import Source
 from repair.spectrum import Spectrum
@@ -45,12 +46,6 @@ _ALL = Selection(terse=True)
 _HANGING_SECONDS = 15.0
 _TOLD_TOGETHER = 5  # so few failing tests all run for a candidate: it may repair one of several faults
 _TRACED_SECONDS = 20.0  # a baseline slower than this is not run a third time for coverage
-_FORBIDDEN = frozenset(
-    {
-        "conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml", "sitecustomize.py",
-        "usercustomize.py", "package.json", "Makefile", ".npmrc", ".mocharc.js", "jest.config.js",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +73,20 @@ class TestOracle:
     @contextlib.contextmanager
     def open(self) -> Generator[TestBench]:
         """Raises OracleError when the command cannot exist here, InputError for an unusable project."""
+        with self.staged() as (suite, command, root):
+            yield TestBench(self, suite, command, root)
+
+    @contextlib.contextmanager
+    def staged(self) -> Generator[tuple[Suite, TestCommand, Path]]:
+        """The warm suite, its command and the copy of the project that it runs on; raises as `open`."""
         overlay = {**{s.path: s.to_bytes() for s in self.sources}, **self.tests}
         limit = self.limits.disk_bytes // 2
-        with workspace(self.project, files=overlay, max_bytes=limit) as staged:
-            command, python = self._command(staged)
+        with workspace(self.project, files=overlay, max_bytes=limit) as root:
+            command, python = self._command(root)
             linked = tuple((name, p.resolve()) for name in LINKED if (p := self.project / name).is_dir())
             place = Place(
                 self.sandbox,
-                staged,
+                root,
                 python,
                 self.limits,
                 tuple(target for _, target in linked),
@@ -93,8 +94,7 @@ class TestOracle:
                 linked,
             )
             with open_suite(place, command) as suite:
-                counted = suite if self.only is None else _Counted(suite, self.only)
-                yield TestBench(self, counted, command, staged)
+                yield suite if self.only is None else _Counted(suite, self.only), command, root
 
     def _command(self, staged: Path) -> tuple[TestCommand, Interpreter]:
         if self.command is not None:
@@ -164,19 +164,7 @@ class TestBench:
 
     def covers(self, patch: Patch) -> bool:
         """No test, no configuration of tests, no link, nothing but the request's sources."""
-        if not patch or not all(self._may_change(path) for path in patch.paths):
-            return False
-        tested = (file for file in patch.files if file.path in self._doctests)
-        return all(keeps_examples(self._sources[file.path].text, file) for file in tested)
-
-    def _may_change(self, path: str) -> bool:
-        parts = PurePosixPath(path).parts
-        name = parts[-1]
-        if path not in self._sources or path in self._test_files or name in _FORBIDDEN or name.endswith(".pth"):
-            return False
-        if ".git" in parts or is_test_name(name):
-            return False
-        return not any((self._oracle.project / part).is_symlink() for part in _paths_down(parts))
+        return Territory(self._oracle.project, self._sources, self._test_files, self._doctests).covers(patch)
 
     def observe(self) -> Observation:
         """Run the unpatched code once. Raises OracleError when that says nothing about it, SandboxError."""
@@ -198,7 +186,7 @@ class TestBench:
             raise NothingToRepair(f"the tests pass as they are ({self._command.shown}): nothing to repair")
         wall = max(run.observation.seconds for run in runs[-1:])
         self._limits = candidate_limits(self._oracle.limits, wall, max(run.cpu_seconds for run in runs[-1:]))
-        self._doctests, files = _collected_files(runs[0])
+        self._doctests, files = files_of_tests(runs[0].report.collected or ())
         self._test_files |= files
         spectrum, notes = self._spectrum(settled, runs)
         if settled.flaky:
@@ -247,17 +235,13 @@ class TestBench:
             return Verdict.UNDECIDED, run.infrastructure
         if not after.complete:  # a hang, a limit or an early end is the candidate's doing: the baseline ended
             return Verdict.UNFIXED, after.reason
-        if not self._honest(run):
+        if not honest(run, self._sources, self._command):
             return Verdict.UNFIXED, "the changed code itself ended the run"
         if base.failing == ONLY_WHOLE:
             if after.passed:
                 return Verdict.PLAUSIBLE, "the tests pass"
             return Verdict.UNFIXED, after.reason or _first_failure(after)
         return unlike_base(base, after, partly=partly)
-
-    def _honest(self, run: SuiteRun) -> bool:
-        """SystemExit out of a changed module is no end of a script's tests."""
-        return not any(path in self._sources and path not in self._command.args for path in run.report.exits)
 
     def _run(self, files: Mapping[str, bytes], selection: Selection) -> SuiteRun:
         """One run; repeated when something outside of the sandbox killed it."""
@@ -301,27 +285,18 @@ class TestBench:
         return found, () if found else ("no coverage could be taken of the failing tests",)
 
 
-def _collected_files(run: SuiteRun) -> tuple[frozenset[str], frozenset[str]]:
-    """Files with doctests, and files that hold other tests (also when they were named as sources)."""
-    split = [t.split("::") for t in run.report.collected or () if "::" in t]
-    doctests = frozenset(file for file, name, *_ in split if PurePosixPath(file).stem in name.split("."))
-    tests = frozenset(file for file, name, *_ in split if PurePosixPath(file).stem not in name.split("."))
-    return doctests, tests
-
-
 def _hung(run: SuiteRun) -> bool:
     return any(trace.error_type == "Timeout" for trace in run.report.traces.values())
-
-
-def _paths_down(parts: tuple[str, ...]) -> Iterator[PurePosixPath]:
-    """a, a/b, a/b/c."""
-    for length in range(1, len(parts) + 1):
-        yield PurePosixPath(*parts[:length])
 
 
 def _first_failure(after: Observation) -> str:
     failed = [t for t in after.tests if t.outcome in FAILED]
     return f"{failed[0].test_id} fails" if failed else "the run does not succeed"
+
+
+def honest(run: SuiteRun, sources: Container[str], command: TestCommand) -> bool:
+    """SystemExit out of a changed module is no end of a script's tests."""
+    return not any(path in sources and path not in command.args for path in run.report.exits)
 
 
 def with_groups(after: Observation, failing: frozenset[str]) -> Observation:

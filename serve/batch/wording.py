@@ -67,6 +67,13 @@ def entries(outcome: Outcome) -> tuple[Entry, ...]:
     return tuple(Entry(n, key, title, fault, fix) for n, (key, title, fault, fix) in enumerate(found, 1))
 
 
+def fixed_count(outcome: Outcome) -> str:
+    """How many faults have a fix that passed, and how many a patch that nothing judged: `6`, `6 + 1 proposed`."""
+    states = [fix.state for fix in outcome.fixes if fix.diff]
+    proposed = states.count(State.PROPOSED)
+    return f"{states.count(State.FIXED):,}" + (f" + {proposed} proposed" if proposed else "")
+
+
 def visible(text: str) -> str:
     r"""`text` with control, invisible and direction characters spelled out ("\u202e"); "\r\n" becomes "\n"."""
     return _ODD.sub(lambda m: f"\\u{ord(m[0]):04x}", text.replace("\r\n", "\n"))
@@ -89,8 +96,10 @@ def cut_lines(text: str, lines: int, width: int = 400) -> tuple[tuple[str, ...],
 
 
 def counted(number: int, noun: str) -> str:
-    """`3 tests`, `1 test`, `1,204 tests`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """`3 tests`, `1 test`, `1,204 tests`, `2 fixes`, `2 repositories`."""
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'es' if noun.endswith('x') else 's'}"
+    return f"{number:,} {noun}"
 
 
 def slug(title: str) -> str:

@@ -171,7 +171,7 @@ class Tasks(Generic[T, R]):
             )
 
     def close(self) -> None:
-        """As `Flight.close`: tasks are interrupted, and killed after `_PATIENCE` seconds."""
+        """As `Flight.close`: tasks are interrupted at their next line of Python, killed after `_PATIENCE` s."""
         left, self._flight = list(self._flight), {}
         if not left or not self._ray.is_initialized():
             return

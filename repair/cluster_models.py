@@ -32,17 +32,24 @@ class _Host:
     """Holds a model; each answer comes with the tokens it took. Questions are answered one after the other."""
 
     def __init__(self, factory: Callable[[], Model]) -> None:
-        self._model = factory()
+        self._factory = factory
+        self._made: Model | None = None
 
     def name(self) -> str:
-        return self._model.name
+        return self._model().name
+
+    def _model(self) -> Model:
+        # not when the actor is made: Ray would wrap what the factory raises into an account of its own
+        self._made = self._made or self._factory()
+        return self._made
 
     def ask(self, method: str, *arguments: object) -> tuple[Any, int, int]:
-        before = self._model.usage
-        answer = getattr(self._model, method)(*arguments)
+        model = self._model()
+        before = model.usage
+        answer = getattr(model, method)(*arguments)
         if method == "propose":
             answer = list(answer)
-        after = self._model.usage
+        after = model.usage
         return (
             answer,
             after.prompt_tokens - before.prompt_tokens,
@@ -108,11 +115,8 @@ def _failure(ray: Any, name: str, error: Exception) -> Exception:  # noqa: ANN40
         return cause
     if isinstance(error, ray.exceptions.RayTaskError):
         return ModelError(f"the model {name} failed: {type(cause).__name__}: {cause}")
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # the factory's exception is the last line of what Ray says when an actor could not be made
-    why = lines[-1] if isinstance(error, ray.exceptions.ActorDiedError) and lines else type(error).__name__
     return ModelError(
-        f"the actor of the model {name} is lost ({why}): does it load there, with enough memory? "
+        f"the actor of the model {name} is lost ({type(error).__name__}): is there enough memory where it runs? "
         "Give it more cores or a smaller model, or leave --ray out"
     )
 
@@ -138,8 +142,7 @@ def models_on(
     kind = ray.remote(num_cpus=cpus, num_gpus=1 if gpus else 0, max_restarts=_RESTARTS, max_task_retries=_RETRIES)(
         _Host
     )
-    made = ray.put(factory)
-    hosts = tuple(kind.remote(made) for _ in range(count))
+    hosts = tuple(kind.remote(factory) for _ in range(count))
     try:
         try:
             name = ray.get([host.name.remote() for host in hosts], timeout=_START)[0]

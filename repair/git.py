@@ -62,8 +62,12 @@ def start(git_dir: str, arguments: Sequence[str], stdin: IO[bytes] | int) -> sub
         raise InputError(_MISSING, field="git") from error
 
 
-def run(git_dir: str, *arguments: str, protocols: str = "none", more: Sequence[str] = ()) -> tuple[int, bytes, str]:
+def run(
+    git_dir: str, *arguments: str, protocols: str = "none", more: Sequence[str] = (), seconds: float | None = None
+) -> tuple[int, bytes, str]:
     """Exit status, stdout, and the last line of stderr. `more` are "key=value" settings of this call.
+
+    After `seconds` it is ended, with status 124 and no output.
 
     Raises InputError when git is missing.
     """
@@ -75,7 +79,10 @@ def run(git_dir: str, *arguments: str, protocols: str = "none", more: Sequence[s
         done = subprocess.run(
             _command(git_dir, arguments),
             stdin=subprocess.DEVNULL, capture_output=True, check=False, env={**environment(protocols), **settings},
+            timeout=seconds,
         )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 124, b"", f"no answer in {seconds:.0f} s"
     except FileNotFoundError as error:
         raise InputError(_MISSING, field="git") from error
     said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]

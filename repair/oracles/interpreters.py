@@ -84,7 +84,7 @@ def _is_python_home(directory: Path) -> bool:
 
 def has_module(python: Interpreter, name: str) -> bool:
     """Whether a package of that name lies in the interpreter's site-packages, without running it."""
-    return any((folder / name).is_dir() for folder in _site_folders(python))
+    return any((folder / name).is_dir() for folder in site_folders(python))
 
 
 def environment_folders(python: Interpreter, project: Path) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def environment_folders(python: Interpreter, project: Path) -> tuple[str, ...]:
     `src` is one of them wherever it exists: the layout is made for being installed.
     """
     found = {"src"} if (project / "src").is_dir() else set[str]()
-    for folder in _site_folders(python):
+    for folder in site_folders(python):
         for listing in folder.glob("*.pth"):
             try:
                 lines = listing.read_text("utf-8").split("\n")
@@ -105,7 +105,7 @@ def environment_folders(python: Interpreter, project: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _site_folders(python: Interpreter) -> tuple[Path, ...]:
+def site_folders(python: Interpreter) -> tuple[Path, ...]:
     """Folders of installed packages; those of the base Python only where the environment includes them."""
     venv = python.path.parent.parent
     homes = [venv]

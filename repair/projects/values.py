@@ -58,10 +58,12 @@ class Bounds:
     money: float = 0.0
     candidates: int = 400
     faults: int = 20
+    tree_mib: int = 200  # of the files of a commit; a sandbox takes in half of its disk, 256 MiB
+    tree_files: int = 50_000
 
     def __post_init__(self) -> None:
         for name, least in (("seconds", 0), ("test_runs", 0), ("tokens", 0), ("money", 0), ("candidates", 1),
-                            ("faults", 1), ("fault_seconds", 0)):  # fmt: skip
+                            ("faults", 1), ("fault_seconds", 0), ("tree_mib", 0), ("tree_files", 0)):  # fmt: skip
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} is {getattr(self, name)}; at least {least} is needed", field=name)
 

@@ -20,6 +20,8 @@ import pytest
 from emend_inside import Reporter, cut, describe
 from emend_trace import Timeout, Tracer
 
+# Where warnings are errors, that a warm interpreter has imported plugins would end the session before its tests.
+_ALREADY = "ignore:Module already imported so cannot be rewritten"
 _RANK = {"passed": 0, "skipped": 1, "failed": 2, "error": 3}
 
 
@@ -128,7 +130,7 @@ class Plugin:
 
 def run(task: dict[str, Any], reporter: Reporter) -> int:
     """Run a session; `end` is written last, with the session's status."""
-    arguments = list(task["args"]) + ["-p", "no:randomly"]  # noqa: RUF005
+    arguments = list(task["args"]) + ["-p", "no:randomly", "-W", _ALREADY]  # noqa: RUF005
     if task.get("terse"):
         arguments += ["--tb=no"]  # the records tell what failed; rendering it costs a quarter of a small run
     if task.get("measures") and importlib.util.find_spec("pytest_cov"):

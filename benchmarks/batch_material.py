@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from repair.oracles.interpreters import environment_folders, find_python
-from repair.sandbox import Command, Limits, Sandbox
+from repair.oracles.interpreters import environment_folders, find_python  # noqa: E402
+from repair.sandbox import Command, Limits, Sandbox  # noqa: E402
 
 _UNQUOTABLE = frozenset("$`\n\r\0")  # a command with one of them would be given to a shell
 _MOST_DESELECTED = 200
@@ -243,8 +243,9 @@ def passing(tree: Path, target: Target, sandbox: Sandbox) -> frozenset[str]:
         name, _, value = words.pop(0).partition("=")
         environment[name] = value
     paths = (".emend-plain", *environment_folders(python, target.path.resolve()), environment.pop("PYTHONPATH", ""))
+    options = words[words.index("pytest") + 1 :]
     command = Command(
-        (str(python.path), "-m", "pytest", "-p", "emend_plain", "-p", "no:cacheprovider", *words[words.index("pytest") + 1 :]),
+        (str(python.path), "-m", "pytest", "-p", "emend_plain", "-p", "no:cacheprovider", *options),
         project=tree,
         files={".emend-plain/emend_plain.py": _PLUGIN.encode()},
         env={**environment, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},

@@ -29,7 +29,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ from batch_material import (
 )  # fmt: skip
 
 from eval.stats import wilson
+from repair.candidates import Completion
 from repair.languages import functions, tree_key
 from repair.projects.values import Bounds, Combination, Diagnosis, Fault, Fix, Order, Ranked, Refusal, State
 from repair.sandbox import Sandbox
@@ -55,7 +57,8 @@ from repair.sandboxes.select import find_sandbox
 from repair.sources import Source, language_of
 
 if TYPE_CHECKING:
-    from repair.model import Model
+    from repair.model import Decoding, LineBelief, Model, Usage
+    from repair.views import Hunk, View
 
 Row = dict[str, Any]
 RANKS = (1, 5)
@@ -135,6 +138,48 @@ def decided(*, plausible: bool, same: bool, held: HeldOut, passed: frozenset[str
     return "yes" if passed.issuperset(held.tests) and passed >= good else "no"
 
 
+class Timed:
+    """A model, and the seconds that it took to answer."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.seconds, self.calls = 0.0, 0
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    @property
+    def usage(self) -> Usage:
+        return self._model.usage
+
+    def locate(self, view: View) -> LineBelief | None:
+        with self._timed():
+            return self._model.locate(view)
+
+    def propose(self, view: View, decoding: Decoding) -> Iterator[Completion]:
+        answers = iter(self._model.propose(view, decoding))
+        while True:
+            with self._timed():
+                answer = next(answers, None)
+            if answer is None:
+                return
+            yield answer
+
+    def score(self, view: View, changes: Sequence[tuple[Hunk, ...]]) -> Sequence[float] | None:
+        with self._timed():
+            return self._model.score(view, changes)
+
+    @contextmanager
+    def _timed(self) -> Generator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - began
+            self.calls += 1
+
+
 class Stages:
     """Seconds of the stages of one repair, and its pieces as far as they came."""
 
@@ -152,7 +197,7 @@ class Stages:
         self._since = now
 
 
-def repaired(order: Order, cache: Path, model: Model | None, sandbox: Sandbox) -> Stages:
+def repaired(order: Order, cache: Path, model: Timed | None, sandbox: Sandbox) -> Stages:
     """The batch repair of one repository, stage by stage, by the functions that `emend batch` calls."""
     from repair.projects.combine import combine
     from repair.projects.diagnosis import diagnose
@@ -163,9 +208,10 @@ def repaired(order: Order, cache: Path, model: Model | None, sandbox: Sandbox) -
     try:
         with open_project(order, cache=cache, sandbox=sandbox) as project:
             stages.end("intake")
-            stages.diagnosis, groundwork = diagnose(project, sandbox, model)
+            diagnosis, groundwork = diagnose(project, sandbox, model)
+            stages.diagnosis = diagnosis
             stages.end("diagnosis")
-            for fault in stages.diagnosis.faults[: order.bounds.faults]:
+            for fault in diagnosis.faults[: order.bounds.faults]:
                 stages.fixes.append(mend(project, fault, groundwork, model, sandbox, order.bounds))
             stages.end("mend")
             if any(fix.state is State.FIXED for fix in stages.fixes):
@@ -178,7 +224,7 @@ def repaired(order: Order, cache: Path, model: Model | None, sandbox: Sandbox) -
 
 
 def measured(
-    target: Target, fault: Broken, reference: frozenset[str], model: Model | None, sandbox: Sandbox,
+    target: Target, fault: Broken, reference: frozenset[str], model: Timed | None, sandbox: Sandbox,
     arguments: argparse.Namespace,
 ) -> Row:  # fmt: skip
     """Repair one fault and decide what came of it."""
@@ -189,9 +235,11 @@ def measured(
         bounds = Bounds(fault_seconds=arguments.fault_seconds, candidates=arguments.candidates, seconds=0)
         order = Order(f"{target.name}-{fault.id}", str(repository), test=held.command, python=str(target.python),
                       bounds=bounds)  # fmt: skip
+        before = model.seconds if model else 0.0
         stages = repaired(order, arguments.work / "cache", model, sandbox)
         diff = final_diff(stages.fixes, stages.combination)
         row = _told(target, fault, held, stages)
+        row["model_seconds"] = round(model.seconds - before, 3) if model else 0.0
         if diff:
             patched = applied(repository, diff, Path(folder) / "patched")
             row |= _decision(target, fault, held, reference, patched, sandbox)
@@ -331,7 +379,8 @@ def tried(
     from repair.models.select import load_model
 
     sandbox = find_sandbox()
-    model = None if arguments.no_model else load_model(arguments.model, threads=1)
+    loaded = None if arguments.no_model else load_model(arguments.model, threads=1)
+    model = Timed(loaded) if loaded else None
     for target in targets:
         faults = faults_of(target, arguments.work / "faults", arguments.faults, arguments.seed)[: arguments.first]
         left = [fault for fault in faults if (target.name, fault.id) not in done]

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,13 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from repair.oracles.interpreters import environment_folders, find_python  # noqa: E402
+from repair.oracles.tests import TEST_LIMITS  # noqa: E402
 from repair.sandbox import Command, Limits, Sandbox  # noqa: E402
 
 _UNQUOTABLE = frozenset("$`\n\r\0")  # a command with one of them would be given to a shell
 _MOST_DESELECTED = 200
 _RUN_SECONDS = 300.0
+_OUTPUT = 256 << 20  # the lines that each of thousands of tests executes are many
 _AUTHOR = ("-c", "user.name=Emend benchmark", "-c", "user.email=benchmark@example.org", "-c", "commit.gpgsign=false")
 _STAMP = "2026-01-01T00:00:00Z"  # of commits, so that the same material has the same ids
 # A pytest plugin of our own, ten lines, so that the last word on a patch is not the repair's own judging code.
@@ -155,6 +157,7 @@ def _make(target: Target, file: Path, rows: Sequence[Mapping[str, Any]], count: 
     options = ExecuteOptions(
         target.path, target.test, target.python, mutants=count - kept, attempts=60 * count, each=1, seed=seed,
         whole=True, skip=frozenset(str(row["tried"]) for row in rows if "tried" in row), repository=target.name,
+        limits=replace(TEST_LIMITS, output_bytes=_OUTPUT),
     )  # fmt: skip
     file.parent.mkdir(parents=True, exist_ok=True)
     whole = file.read_bytes().rpartition(b"\n") if file.exists() else (b"", b"", b"")
@@ -250,7 +253,7 @@ def passing(tree: Path, target: Target, sandbox: Sandbox) -> frozenset[str]:
         files={".emend-plain/emend_plain.py": _PLUGIN.encode()},
         env={**environment, "PYTHONPATH": os.pathsep.join(path for path in paths if path)},
         readable=python.readable,
-        limits=Limits(_RUN_SECONDS, _RUN_SECONDS, output_bytes=64 << 20),
+        limits=Limits(_RUN_SECONDS, _RUN_SECONDS, output_bytes=_OUTPUT),
         report=True,
     )  # fmt: skip
     done = sandbox.run(command)

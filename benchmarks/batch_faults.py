@@ -57,6 +57,8 @@ from repair.sandboxes.select import find_sandbox
 from repair.sources import Source, language_of
 
 if TYPE_CHECKING:
+    from repair.projects.bench import Tally
+
     from repair.model import Decoding, LineBelief, Model, Usage
     from repair.views import Hunk, View
 
@@ -120,13 +122,6 @@ def final_diff(fixes: Sequence[Fix], combination: Combination | None) -> str:
     return next((fix.diff for fix in fixes if fix.state is State.FIXED), "")
 
 
-def executed_share(fixes: Sequence[Fix], tests: int) -> float | None:
-    """Share of all tests executed for a candidate, whole runs left out; None where none was judged."""
-    candidates = sum(fix.spent.candidates for fix in fixes)
-    executed = sum(fix.spent.executed - fix.spent.whole * tests for fix in fixes)
-    return max(0, executed) / (candidates * tests) if candidates and tests else None
-
-
 def decided(*, plausible: bool, same: bool, held: HeldOut, passed: frozenset[str], good: frozenset[str]) -> str:
     """ "yes", "no" or "unknown"; `good` are all tests that passed with the fault and pass on the reference."""
     if not plausible:
@@ -187,6 +182,7 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self.diagnosis: Diagnosis | None = None
         self.fixes: list[Fix] = []
+        self.tallies: list[Tally] = []
         self.combination: Combination | None = None
         self.refused = ""
         self._since = time.monotonic()
@@ -199,6 +195,7 @@ class Stages:
 
 def repaired(order: Order, cache: Path, model: Timed | None, sandbox: Sandbox) -> Stages:
     """The batch repair of one repository, stage by stage, by the functions that `emend batch` calls."""
+    from repair.projects.bench import Tally
     from repair.projects.combine import combine
     from repair.projects.diagnosis import diagnose
     from repair.projects.intake import open_project
@@ -212,7 +209,9 @@ def repaired(order: Order, cache: Path, model: Timed | None, sandbox: Sandbox) -
             stages.diagnosis = diagnosis
             stages.end("diagnosis")
             for fault in diagnosis.faults[: order.bounds.faults]:
-                stages.fixes.append(mend(project, fault, groundwork, model, sandbox, order.bounds))
+                tally = Tally()
+                stages.fixes.append(mend(project, fault, groundwork, model, sandbox, order.bounds, tally=tally))
+                stages.tallies.append(tally)
             stages.end("mend")
             if any(fix.state is State.FIXED for fix in stages.fixes):
                 stages.combination = combine(project, stages.fixes, groundwork, sandbox)
@@ -287,6 +286,7 @@ def _told(target: Target, fault: Broken, held: HeldOut, stages: Stages) -> Row:
     spent += [diagnosis.spent] if diagnosis else []
     spent += [combined.spent] if combined else []
     mended = [fix.spent for fix in fixes]
+    judged, early = (sum(getattr(tally, name) for tally in stages.tallies) for name in ("judged", "early"))
     return {
         "project": target.name, "id": fault.id, "bug_class": fault.bug_class, "path": fault.path,
         "failing": len(fault.fail_to_pass), "visible": len(held.visible), "held_out": len(held.tests),
@@ -298,7 +298,9 @@ def _told(target: Target, fault: Broken, held: HeldOut, stages: Stages) -> Row:
         "test_runs": sum(s.test_runs for s in spent), "whole_runs": sum(s.whole for s in spent),
         "candidates": sum(s.candidates for s in mended), "executed": sum(s.executed for s in mended),
         "mend_whole": sum(s.whole for s in mended), "mend_seconds": round(sum(s.seconds for s in mended), 3),
-        "tokens": sum(s.tokens for s in spent), "share": executed_share(fixes, tests),
+        "tokens": sum(s.tokens for s in spent),
+        "judged": judged, "early": early, "share": early / (judged * tests) if judged and tests else None,
+        "run_seconds": round(sum(t.seconds for t in stages.tallies), 3),
         "peak_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
         "regressions": [], "hidden_broken": [],
     }  # fmt: skip

@@ -232,8 +232,8 @@ def measured(
         history = bool(arguments.history)
         repository = fault_repository(target, {fault.path: fault.buggy}, Path(folder) / "repo", history=history)
         bounds = Bounds(fault_seconds=arguments.fault_seconds, candidates=arguments.candidates, seconds=0)
-        order = Order(f"{target.name}-{fault.id.rpartition("/")[2]}", str(repository), test=held.command, python=str(target.python),
-                      bounds=bounds)  # fmt: skip
+        name = fault.id.replace("/", "-")
+        order = Order(name, str(repository), test=held.command, python=str(target.python), bounds=bounds)
         before = model.seconds if model else 0.0
         stages = repaired(order, arguments.work / "cache", model, sandbox)
         diff = final_diff(stages.fixes, stages.combination)

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,10 +173,7 @@ def undisturbed(words: Sequence[str], folder: Path, log: Path) -> float:
     return time.monotonic() - began
 
 
-def disturbed(
-    words: Sequence[str], folder: Path, log: Path, seconds: float, kills: int, dice: random.Random,
-    told: Callable[[str], None],
-) -> int:  # fmt: skip
+def disturbed(words: Sequence[str], folder: Path, log: Path, seconds: float, kills: int, dice: random.Random) -> int:
     """Kill so many times, then let it end; how many kills met a run that was still going on."""
     met = 0
     for number in range(kills):
@@ -184,9 +181,9 @@ def disturbed(
         wait = dice.uniform(0.01, 1.4 / (kills + 2)) * seconds
         try:
             code = process.wait(wait)
-            told(f"kill {number + 1}: too late, it ended with status {code} within {wait:.1f} s")
+            print(f"kill {number + 1}: too late, it ended with status {code} within {wait:.1f} s")
         except subprocess.TimeoutExpired:
-            told(f"kill {number + 1}: {kill_all(process)} processes after {wait:.1f} s")
+            print(f"kill {number + 1}: {kill_all(process)} processes after {wait:.1f} s", flush=True)
             met += 1
     undisturbed(words, folder, log)
     return met
@@ -230,7 +227,7 @@ def main() -> int:
         for name in ("cache", "state"):
             shutil.rmtree(folder / name, ignore_errors=True)
         dice = random.Random(arguments.seed)
-        met = disturbed(words, folder, folder / "killed.log", seconds, arguments.kills, dice, print)
+        met = disturbed(words, folder, folder / "killed.log", seconds, arguments.kills, dice)
         second = (folder / "out" / "report.json").read_bytes()
         changed = [one.path.name for one in given if digest(one.path) != before[one.path.name]]
         if arguments.keep:

@@ -193,8 +193,8 @@ def compare(one: bytes, other: bytes) -> str:
     """Where two reports differ, "" for equal ones."""
     if one == other:
         return ""
-    lines = [text.decode("utf-8", "replace").splitlines() for text in (one, other)]
-    shown = list(difflib.unified_diff(*lines, "undisturbed", "killed", lineterm="", n=1))[:_SHOWN]
+    before, after = (text.decode("utf-8", "replace").splitlines() for text in (one, other))
+    shown = list(difflib.unified_diff(before, after, "undisturbed", "killed", lineterm="", n=1))[:_SHOWN]
     return "\n".join(shown) or "they differ in their line ends"
 
 

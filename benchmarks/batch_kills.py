@@ -1,7 +1,7 @@
 """`emend batch` over 20 repositories against `kill -9`: killed with all its processes, resumed, and compared.
 
     python benchmarks/batch_kills.py [--kills 5] [--seed 0] [--jobs 2] [--candidates 40] [--model none]
-        [--repositories 20] [--projects PROJECTS.toml --faults FOLDER] [--database postgresql://...]
+        [--repositories 20] [--projects PROJECTS.toml --faults FOLDER] [--store postgresql://...]
 
 The repositories are generated ones of one to three faulty functions (some healthy, one without tests, one with a dirty
 tree, one whose HEAD is detached) and, with --projects, some of the faults that `batch_faults.py` keeps. Half are given
@@ -122,14 +122,15 @@ def command_of(given: Sequence[Given], folder: Path, arguments: argparse.Namespa
     (folder / "list.txt").write_text("\n".join(lines) + "\n", "utf-8")
     places = [str(one.path) for one in given if one not in listed]
     words = [sys.executable, "-m", "serve", "batch", *places, "--list", str(folder / "list.txt")]
-    words += ["--python", sys.executable, "-o", str(folder / "out"), "--resume", "--jobs", str(arguments.jobs)]
-    words += ["--candidates", str(arguments.candidates), "--fault-seconds", "0", "--seconds", "0"]
+    words += ["--python", sys.executable, "-o", str(folder / "out"), "--jobs", str(arguments.jobs)]
+    words += ["--candidates", str(arguments.candidates), "--fault-seconds", "0", "--repository-seconds", "0"]
     words += ["--model", arguments.model] if arguments.model else []
-    return words + (["--database", arguments.database] if arguments.database else [])
+    return words + (["--store", arguments.store] if arguments.store else [])
 
 
 def started(words: Sequence[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """The command in a session of its own, with caches and state of its own."""
+    """The command in a session of its own, with caches and state of its own; resumed where a run has begun."""
+    words = [*words, "--resume"] if (folder / "out" / "run.json").exists() else words
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
                    "XDG_CACHE_HOME": str(folder / "cache"), "XDG_STATE_HOME": str(folder / "state")}  # fmt: skip
     with log.open("ab") as out:
@@ -207,7 +208,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--candidates", type=int, default=40)
     parser.add_argument("--model", default="none")
-    parser.add_argument("--database")
+    parser.add_argument("--store", help="else SQLite in the output's folder")
     parser.add_argument("--projects", type=Path, help="PROJECTS.toml of batch_material.py")
     parser.add_argument("--faults", type=Path, help="default: faults/ beside it")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="both outputs and the log are left there")

@@ -153,3 +153,30 @@ journal = Table(
     _text("answer"),
     Index("ix_journal_created", "created", "id"),
 )  # fmt: skip
+
+batch_runs = Table(
+    "batch_runs", metadata,
+    _text("id", primary_key=True),
+    _text("settings"),  # JSON: what a run must be resumed with
+    _time("created"),
+    _time("finished", nullable=True),
+    Column("used", BigInteger(), nullable=False),  # microseconds that coordinators worked on it
+    _text("owner", nullable=True),  # the coordinator
+    _time("lease", nullable=True),  # until when it is the coordinator's
+    Column("cancelling", Boolean(), nullable=False, server_default=false()),
+)  # fmt: skip
+
+batch_items = Table(
+    "batch_items", metadata,
+    _text("run_id", "batch_runs.id", primary_key=True),
+    _text("name", primary_key=True),  # of the repository
+    _text("kind", primary_key=True),
+    _text("key", primary_key=True),  # of the fault, "" where there is none
+    Column("position", Integer(), nullable=False),  # of the repository, as it was given
+    Column("priority", Integer(), nullable=False),
+    _text("state"),
+    Column("attempt", Integer(), nullable=False),
+    Column("cancelling", Boolean(), nullable=False, server_default=false()),  # of a diagnosis: the whole repository
+    _text("body", nullable=True),  # of a diagnosis: the order
+    _text("result", nullable=True),
+)  # fmt: skip

@@ -4,8 +4,9 @@
 
 Items are like test runs: each a process of its own, a Python that computes for `--seconds` of CPU time. Prints
 (a) the wall seconds of `flow` on a local Ray cluster with 2 CPUs over those on Processes(2), rounds alternated, their
-median, start-up apart, and the same of CPU seconds, which say more on a machine that is busy with other things; (b) items a second with 1, 2 (and 4, where there are as many cores) workers, for computing and
-for sleeping items; (c) two Ray nodes, one killed with -9 in mid-run: whether all results are there and equal.
+median, start-up apart, and the same of CPU seconds, which say more on a machine that is busy with other things;
+(b) items a second with 1, 2 (and 4, where there are as many cores) workers, for computing and for sleeping items;
+(c) two Ray nodes, one killed with -9 in mid-run: whether all results are there and equal.
 Exit status 1 when (c) is not so.
 """
 

@@ -58,8 +58,7 @@ class RayWorkers:
 
     def __init__(self, run_trial: RunTrial, address: str, jobs: int, threads: int) -> None:
         self._cluster = Cluster(address, jobs if address == LOCAL else 0)
-        list(self._cluster.map(abs, ()))  # connects, with the cluster's checks and its token
-        self._ray = importlib.import_module("ray")
+        self._ray = self._cluster.connected()
         gpus = 1 if self._ray.cluster_resources().get("GPU") else 0
         cores = 1 if address == LOCAL else max(1, threads)
         self._task = self._ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(_trial)

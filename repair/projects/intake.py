@@ -161,8 +161,11 @@ def _environment(order: Order, found: Detected, tree: Tree, code: _Code, cache: 
         if "/" in command.python and not order.python:  # the command names an interpreter itself
             order = replace(order, python=str((code.beside or tree.root) / command.python))
         inner = tree.below(found.folder) if found.folder else tree
-        needs = declared(inner, pytest=command.tool is Tool.PYTEST, command=found.command)
+        runs_pytest = command.tool in (Tool.PYTEST, Tool.PROGRAM)  # a program such as make may do so
+        needs = declared(inner, pytest=runs_pytest, command=found.command)
         environment = python_environment(order, needs, code.beside, cache)
+        if command.tool is Tool.PROGRAM:
+            _demand_program(command, tree, environment.python)
         tag = newest_tag(code.git_dir, code.commit) if code.git_dir else ""
         written = write_identity(inner, needs, tag)
         upon = command.tool is Tool.PYTEST and runs_upon(environment, needs.name)
@@ -174,9 +177,11 @@ def _environment(order: Order, found: Detected, tree: Tree, code: _Code, cache: 
     return Environment(None, f"{Path(command.args[0]).name} of PATH")
 
 
-def _demand_program(command: TestCommand, tree: Tree) -> None:
+def _demand_program(command: TestCommand, tree: Tree, python: Path | None = None) -> None:
+    """The program lies on PATH, in the project, or beside the interpreter."""
     program = command.args[0]
-    if not (shutil.which(program) or ("/" in program and (tree.root / program).exists())):
+    beside = python is not None and (python.parent / program).exists()
+    if not (beside or shutil.which(program) or ("/" in program and (tree.root / program).exists())):
         reason = f"{program} is not installed here and the tests need it; install it or give another command (--test)"
         raise Refusal(Standing.NO_ENVIRONMENT, reason)
 

@@ -19,6 +19,7 @@ from repair.git import apart, branch_of, is_address, open_origin, resolve, uncom
 from repair.history import Listing, listing
 from repair.oracles.commands import TestCommand, Tool, parse_command
 from repair.oracles.interpreters import find_python
+from repair.projects.builds import add_compiled
 from repair.projects.detect import Detected, detect, given
 from repair.projects.environments import Environment, python_environment, runs_upon
 from repair.projects.identity import newest_tag, write_identity
@@ -75,7 +76,7 @@ def _opened(order: Order, folder: Path, cache: Path, sandbox: Sandbox, commit: s
     if found is None:
         project = Project(order, code.root, code.commit, code.branch, given(tree, "").language, "", "", "")
         return _with(project, code, Environment(None, "none"), ("there are no tests: patches can only be proposed",))
-    python = _environment(order, found, tree, code, cache)
+    python = _environment(order, found, tree, code, cache, sandbox)
     project = Project(
         order, code.root, code.commit, code.branch, found.language, found.command, found.runner, found.why
     )
@@ -152,7 +153,9 @@ def _detected(order: Order, tree: Tree) -> Detected | None:
         raise
 
 
-def _environment(order: Order, found: Detected, tree: Tree, code: _Code, cache: Path) -> Environment:
+def _environment(
+    order: Order, found: Detected, tree: Tree, code: _Code, cache: Path, sandbox: Sandbox
+) -> Environment:  # fmt: skip
     try:
         command = parse_command(found.command)
     except OracleError as error:
@@ -169,6 +172,9 @@ def _environment(order: Order, found: Detected, tree: Tree, code: _Code, cache: 
         tag = newest_tag(code.git_dir, code.commit) if code.git_dir else ""
         written = write_identity(inner, needs, tag)
         upon = command.tool is Tool.PYTEST and runs_upon(environment, needs.name)
+        if environment.python is not None:
+            built = add_compiled(inner, needs, environment.python, code.commit, cache, sandbox)
+            written = (*written, built) if built else written
         notes = (*environment.notes, *written, *((_UPON.format(needs.name),) if upon else ()))
         return replace(environment, notes=notes, upon=upon)
     _demand_program(command, tree)

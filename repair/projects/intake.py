@@ -67,6 +67,7 @@ class _Code:
     git_dir: Path | None = None
     beside: Path | None = None  # the user's checkout
     notes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()  # submodules
 
 
 def _opened(order: Order, folder: Path, cache: Path, sandbox: Sandbox, commit: str, packed: bytes | None) -> Project:
@@ -94,6 +95,7 @@ def _with(project: Project, code: _Code, environment: Environment, notes: tuple[
         python=environment.python,
         environment=environment.told,
         git_dir=code.git_dir,
+        absent=code.absent,
         notes=(*code.notes, *notes, *environment.notes),
     )
 
@@ -113,7 +115,8 @@ def _laid_out(order: Order, folder: Path, cache: Path, commit: str) -> _Code:
         notes = (f"uncommitted changes are not looked at: {changed} file{'s' if changed > 1 else ''}", *notes)
     if not branch and order.commit == "HEAD":
         notes = (f"HEAD is detached, at {own[:12]}", *notes)
-    return _Code(root, own, branch, git_dir, origin.folder, notes)
+    absent = tuple(path for path, _ in size.submodules if not any((root / path).iterdir()))
+    return _Code(root, own, branch, git_dir, origin.folder, notes, absent)
 
 
 def _unpacked(order: Order, folder: Path, commit: str, packed: bytes) -> _Code:

@@ -162,6 +162,15 @@ def test_the_output_of_a_run_tells_why_nothing_passes(output: str, standing: Sta
     assert found is not None and found.standing is standing and word in found.reason
 
 
+def test_what_the_tree_lacks_is_told_when_a_test_asks_for_it() -> None:
+    output = "FileNotFoundError: [Errno 2] No such file or directory: '/sandbox/tests/data set/a.toml'"
+    found = refused_by(output, absent=("tests/data set",))
+    assert found is not None and found.standing is Standing.UNREADABLE and "git submodule update" in found.reason
+    assert refused_by(output) is None and refused_by(output, absent=("other",)) is None
+    found = refused_by("locale.Error: unsupported locale setting")
+    assert found is not None and found.standing is Standing.NO_ENVIRONMENT
+
+
 @pytest.mark.parametrize(
     "output",
     [

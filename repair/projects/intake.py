@@ -19,6 +19,7 @@ from repair.git import apart, branch_of, is_address, open_origin, resolve, uncom
 from repair.history import Listing, listing
 from repair.oracles.commands import TestCommand, Tool, parse_command
 from repair.oracles.interpreters import find_python
+from repair.projects.builds import add_compiled
 from repair.projects.detect import Detected, detect, given
 from repair.projects.environments import Environment, python_environment, runs_upon
 from repair.projects.identity import newest_tag, write_identity
@@ -66,6 +67,7 @@ class _Code:
     git_dir: Path | None = None
     beside: Path | None = None  # the user's checkout
     notes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()  # submodules
 
 
 def _opened(order: Order, folder: Path, cache: Path, sandbox: Sandbox, commit: str, packed: bytes | None) -> Project:
@@ -75,7 +77,7 @@ def _opened(order: Order, folder: Path, cache: Path, sandbox: Sandbox, commit: s
     if found is None:
         project = Project(order, code.root, code.commit, code.branch, given(tree, "").language, "", "", "")
         return _with(project, code, Environment(None, "none"), ("there are no tests: patches can only be proposed",))
-    python = _environment(order, found, tree, code, cache)
+    python = _environment(order, found, tree, code, cache, sandbox)
     project = Project(
         order, code.root, code.commit, code.branch, found.language, found.command, found.runner, found.why
     )
@@ -93,6 +95,7 @@ def _with(project: Project, code: _Code, environment: Environment, notes: tuple[
         python=environment.python,
         environment=environment.told,
         git_dir=code.git_dir,
+        absent=code.absent,
         notes=(*code.notes, *notes, *environment.notes),
     )
 
@@ -112,7 +115,8 @@ def _laid_out(order: Order, folder: Path, cache: Path, commit: str) -> _Code:
         notes = (f"uncommitted changes are not looked at: {changed} file{'s' if changed > 1 else ''}", *notes)
     if not branch and order.commit == "HEAD":
         notes = (f"HEAD is detached, at {own[:12]}", *notes)
-    return _Code(root, own, branch, git_dir, origin.folder, notes)
+    absent = tuple(path for path, _ in size.submodules if not any((root / path).iterdir()))
+    return _Code(root, own, branch, git_dir, origin.folder, notes, absent)
 
 
 def _unpacked(order: Order, folder: Path, commit: str, packed: bytes) -> _Code:
@@ -152,7 +156,9 @@ def _detected(order: Order, tree: Tree) -> Detected | None:
         raise
 
 
-def _environment(order: Order, found: Detected, tree: Tree, code: _Code, cache: Path) -> Environment:
+def _environment(
+    order: Order, found: Detected, tree: Tree, code: _Code, cache: Path, sandbox: Sandbox
+) -> Environment:  # fmt: skip
     try:
         command = parse_command(found.command)
     except OracleError as error:
@@ -161,11 +167,17 @@ def _environment(order: Order, found: Detected, tree: Tree, code: _Code, cache: 
         if "/" in command.python and not order.python:  # the command names an interpreter itself
             order = replace(order, python=str((code.beside or tree.root) / command.python))
         inner = tree.below(found.folder) if found.folder else tree
-        needs = declared(inner, pytest=command.tool is Tool.PYTEST, command=found.command)
+        runs_pytest = command.tool in (Tool.PYTEST, Tool.PROGRAM)  # a program such as make may do so
+        needs = declared(inner, pytest=runs_pytest, command=found.command)
         environment = python_environment(order, needs, code.beside, cache)
+        if command.tool is Tool.PROGRAM:
+            _demand_program(command, tree, environment.python)
         tag = newest_tag(code.git_dir, code.commit) if code.git_dir else ""
         written = write_identity(inner, needs, tag)
         upon = command.tool is Tool.PYTEST and runs_upon(environment, needs.name)
+        if environment.python is not None:
+            built = add_compiled(inner, needs, environment.python, code.commit, cache, sandbox)
+            written = (*written, built) if built else written
         notes = (*environment.notes, *written, *((_UPON.format(needs.name),) if upon else ()))
         return replace(environment, notes=notes, upon=upon)
     _demand_program(command, tree)
@@ -174,9 +186,11 @@ def _environment(order: Order, found: Detected, tree: Tree, code: _Code, cache: 
     return Environment(None, f"{Path(command.args[0]).name} of PATH")
 
 
-def _demand_program(command: TestCommand, tree: Tree) -> None:
+def _demand_program(command: TestCommand, tree: Tree, python: Path | None = None) -> None:
+    """The program lies on PATH, in the project, or beside the interpreter."""
     program = command.args[0]
-    if not (shutil.which(program) or ("/" in program and (tree.root / program).exists())):
+    beside = python is not None and (python.parent / program).exists()
+    if not (beside or shutil.which(program) or ("/" in program and (tree.root / program).exists())):
         reason = f"{program} is not installed here and the tests need it; install it or give another command (--test)"
         raise Refusal(Standing.NO_ENVIRONMENT, reason)
 

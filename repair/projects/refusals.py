@@ -6,7 +6,7 @@ Pure reading of text that a stranger's program wrote: it decides on words for th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from repair.projects.values import Refusal, Standing
 
@@ -50,6 +50,7 @@ _COMPILED = re.compile(
     r"|error: command '[^']*(?:gcc|cc|clang)[^']*' failed[^\n]*"
     r"|fatal error: [\w/.]+\.h: No such file[^\n]*|error TS\d+: [^\n]*"
 )
+_LOCALE = re.compile(r"locale\.Error: unsupported locale setting")
 _OFFLINE = re.compile(r"in offline mode[^\n]*|No cached version of [^\n]*|Cannot access \w+ \([^\n]*offline")
 _PERMISSION = re.compile(r"(?:PermissionError: [^\n]*|EACCES[^\n]*|[^\n]*: Permission denied)")
 _BUILT = re.compile(r"^_|_(?:ext|c|cython|speedups|native|core|impl|lib|rust|version)$|^(?:version|lib|core)$|speedups")
@@ -59,11 +60,19 @@ def _nobody(_: str) -> bool:
     return False
 
 
-def refused_by(output: str, *, own: Callable[[str], bool] = _nobody) -> Refusal | None:
+def refused_by(output: str, *, own: Callable[[str], bool] = _nobody, absent: Iterable[str] = ()) -> Refusal | None:
     """Why a run in which everything failed could not do otherwise, None when the code may be to blame.
 
-    `own` says whether a dotted module name is one that the project has as a source or is to have built.
+    `own` says whether a dotted module name is one that the project has as a source or is to have built;
+    `absent` are paths that the tree lacks (`Project.absent`). Fit for the output of one test too.
     """
+    for path in absent:
+        if re.search(rf"(?:No such file|ENOENT|not found|does not exist|NoSuchFile)[^\n]*{re.escape(path)}", output):
+            reason = f"its tests need {path}, which is not here; run `git submodule update --init` or `git lfs pull`"
+            return Refusal(Standing.UNREADABLE, reason)
+    if _LOCALE.search(output):
+        reason = "its tests need a locale that is not installed here; install it (apt install locales-all, or the like)"
+        return Refusal(Standing.NO_ENVIRONMENT, reason)
     service = _service(output)
     if service:
         reason = f"its tests need {service}, which nothing reaches from the sandbox; name tests without it with --test"

@@ -105,6 +105,7 @@ class Project:
     environment: str = ""  # where the interpreter comes from, in words
     git_dir: Path | None = None  # the history, for reading only; None where there is none at hand
     notes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()  # submodules that the tree lacks
 
 
 @dataclass(frozen=True, slots=True)

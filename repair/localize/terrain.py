@@ -44,7 +44,9 @@ class Terrain:
 def _is_docstring(node: Node, strings: frozenset[str]) -> bool:
     """A statement that is a string and nothing else."""
     named = node.named_children
-    return len(named) == 1 and named[0].kind in strings and (node.end - named[0].end) <= 1
+    if len(named) != 1 or named[0].kind not in strings:
+        return False
+    return node.start == named[0].start and node.end - named[0].end <= 1  # `return "x"` says something
 
 
 def _says_nothing(node: Node, tree: Tree) -> bool:

@@ -30,6 +30,7 @@ WHOLE_LIMITS = Limits(
 _HANGING_SECONDS = 60.0
 _PYTHONS = (Tool.PYTEST, Tool.UNITTEST, Tool.PYTHON)
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
+_FIXTURE = re.compile(r"fixture '\w+' not found")
 _SHOWN = 300  # characters of what was printed
 
 Refuser = Callable[[str], Refusal | None]
@@ -47,6 +48,9 @@ def environment_of(paths: Iterable[str]) -> Refuser:
     def refuser(text: str) -> Refusal | None:
         if refusal := refused_by(text, own=ours):
             return refusal
+        if "FixtureLookupError" in text or _FIXTURE.search(text):
+            reason = "a fixture of the tests is not there; install the plugin of pytest that brings it"
+            return Refusal(Standing.NO_ENVIRONMENT, reason)
         missing = next((name for name in _MISSING.findall(text) if not ours(name)), "")
         if not missing:
             return None

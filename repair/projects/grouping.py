@@ -3,8 +3,9 @@
 Three rules, the surer first. Failures belong together when (1) the same type of error was raised at the same innermost
 line of the project's sources; (2) without such a line, the same type of error was raised at the same function, as by
 the parameters of one test; (3) the groups so found execute the same distinctive lines: those that failing tests run and
-few passing ones do. Groups are joined by (3) where the Jaccard index of their distinctive lines is at least ALIKE, as
-in failure clustering by localization (Jones, Bowring and Harrold 2007). Two groups too many cost time; one too few
+few passing ones do; (4) a line that all failing tests of both execute is rare: at most RARE of the passing tests do.
+Groups are joined by (3) where the Jaccard index of their distinctive lines is at least ALIKE, as in failure clustering
+by localization (Jones, Bowring and Harrold 2007). Two groups too many cost time; one too few
 joins faults that no single patch repairs. So the threshold leans to more groups.
 """
 
@@ -19,6 +20,8 @@ from repair.defects import Frame, Traceback
 from repair.traces.places import owner
 
 ALIKE = 0.5
+RARE = 0.15
+_LEAST_PASSING = 10  # with fewer passing tests nothing is rare
 _FEW = 0.7  # a line is distinctive when its Ochiai is at least this share of the group's largest
 _KEY = 12  # hexadecimal digits
 
@@ -134,20 +137,39 @@ def group(failures: Iterable[Failure], passing: Iterable[Lines] = (), *, alike: 
     `passing` are the executed lines of each passing test. Deterministic, whatever the order of either.
     """
     sure = _surely_equal(failures)
-    counts = passing_counts(passing, frozenset(path for f in _all(sure) for path in f.lines))
-    distinctive = [_distinctive(members, counts) for members in sure]
-    joined: list[list[Failure]] = []
-    heads: list[frozenset[tuple[str, int]]] = []
-    for number in sorted(range(len(sure)), key=lambda n: (-len(sure[n]), sure[n][0].test)):
-        scores = [jaccard(distinctive[number], head) for head in heads]
-        best = max(range(len(scores)), key=lambda n: (scores[n], -n), default=-1)
-        if best >= 0 and scores[best] >= alike:
-            joined[best] += sure[number]  # the head stays: what joins must be like it, not like what joined before
+    good = tuple(passing)
+    counts = passing_counts(good, frozenset(path for f in _all(sure) for path in f.lines))
+    rare = RARE * len(good) if len(good) >= _LEAST_PASSING else -1.0
+    joined: list[_Joined] = []
+    for members in sorted(sure, key=lambda m: (-len(m), m[0].test)):
+        own = _distinctive(members, counts)
+        common = frozenset(at for at in _common(members) if counts.get(at, 0) <= rare)
+        like = [jaccard(own, one.head) >= alike or bool(common & one.common) for one in joined]
+        if any(like):
+            joined[like.index(True)].take(members, common)
         else:
-            joined.append(list(sure[number]))
-            heads.append(distinctive[number])
-    groups = (Group(tuple(sorted(members, key=lambda f: f.test))) for members in joined)
+            joined.append(_Joined(list(members), own, common))
+    groups = (Group(tuple(sorted(one.members, key=lambda f: f.test))) for one in joined)
     return tuple(sorted(groups, key=lambda g: (-len(g.failures), g.tests)))
+
+
+@dataclass(slots=True)
+class _Joined:
+    """A group that grows. `head` stays: what joins must be like it, not like what joined before."""
+
+    members: list[Failure]
+    head: frozenset[tuple[str, int]]
+    common: frozenset[tuple[str, int]]  # rare lines that all members execute
+
+    def take(self, members: Sequence[Failure], common: frozenset[tuple[str, int]]) -> None:
+        self.members += members
+        self.common &= common
+
+
+def _common(members: Sequence[Failure]) -> frozenset[tuple[str, int]]:
+    """Lines that all of them execute."""
+    executed = [{(path, line) for path, lines in f.lines.items() for line in lines} for f in members]
+    return frozenset(set.intersection(*executed)) if executed else frozenset()
 
 
 def _all(groups: Iterable[Iterable[Failure]]) -> Iterable[Failure]:

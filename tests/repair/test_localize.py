@@ -296,3 +296,9 @@ def test_any_text_gives_a_distribution(text, beliefs, line, covered):
     for suspect in suspects:
         first, last = source.lines_of(suspect.span)
         assert first == last == suspect.line
+
+
+def test_a_returned_string_is_no_docstring():
+    text = 'def f(n):\n    """Say."""\n    if n:\n        return f"{n(1)}"\n    return ""\n'
+    ground = survey(Source("a.py", text)).ground
+    assert [ground[n] for n in (2, 4, 5)] == [Ground.IDLE, Ground.STATEMENT, Ground.STATEMENT]

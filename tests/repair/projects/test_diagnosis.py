@@ -225,10 +225,13 @@ def based(*runs: dict[str, Outcome]):
 
 def test_a_package_that_one_test_file_misses_is_no_fault(tmp_path):
     files = {"number.py": NUMBER, "words.py": WORDS, "test_all.py": TESTS, "test_x.py": "import numpyish\n"}
+    files["test_y.py"] = "def test_speed(no_such_plugin):\n    pass\n"
     diagnosis, groundwork = diagnosed(project(tmp_path, files))
     assert len(diagnosis.failing) == 5
-    assert diagnosis.notes == ("1 failing test (test_x.py) need what is not installed and are not counted",)
-    assert groundwork.flaky == {"test_x.py"}  # may end either way after a patch
+    assert diagnosis.notes == (
+        "2 failing tests (test_x.py, test_y.py::test_speed) need what is not installed and are not counted",
+    )
+    assert groundwork.flaky == {"test_x.py", "test_y.py::test_speed"}  # may end either way after a patch
 
 
 def test_only_flaky_tests_fail():

@@ -54,6 +54,16 @@ def test_two_faults_stay_apart_though_all_tests_share_most_lines():
     assert all("test_n" in test for test in found[0].tests)
 
 
+def test_a_rare_line_that_all_execute_joins_what_else_differs():
+    rare = frozenset({7})
+    one = asserting("test_a", {**COMMON, "x.py": frozenset(range(30)), "offset.py": rare})
+    two = asserting("test_b", {**COMMON, "y.py": frozenset(range(30)), "offset.py": rare})
+    few = [{**COMMON, "offset.py": rare}] * 2
+    assert len(group([one, two], [*few, *[COMMON] * 18])) == 1
+    assert len(group([one, two], [*few, *[COMMON] * 8])) == 2  # two of ten passing tests are not rare
+    assert len(group([one, two], few[:1])) == 2  # nothing is rare among so few
+
+
 def test_an_assertion_and_a_crash_of_the_same_lines_are_one_fault():
     crash = Failure("t.py::test_c", "TypeError", Place("number.py", 13, "f"), {**COMMON, **NUMBER})
     found = group([crash, asserting("test_a", {**COMMON, **NUMBER})], [COMMON] * 20)

@@ -154,6 +154,7 @@ def test_a_fault_in_two_files(shop):
     fault = shops.fault(
         "both", "test_total", "test_bill", "test_many", "test_one", files=("prices.py", "names.py"), evidence=evidence
     )
+    fault = replace(fault, lines=(Ranked("prices.py", 0.5, 7, 7), Ranked("names.py", 0.5, 5, 5)))
     fix = mend(
         project,
         fault,
@@ -161,7 +162,7 @@ def test_a_fault_in_two_files(shop):
         None,
         shops.sandbox(),
         Bounds(),
-        options=Options(search=SearchOptions(lines=12), extra=0),
+        options=Options(search=SearchOptions(lines=2), extra=0),
     )
     assert (fix.state, fix.paths, fix.fixed) == (State.FIXED, ("names.py", "prices.py"), tuple(sorted(IDS)))
 
@@ -173,7 +174,10 @@ def test_a_hanging_test_is_repaired_and_costs_little(tmp_path):
     project = shops.laid(tmp_path / "h", names=names, test_shop=tests)
     ground, evidence = shops.groundwork(project)
     fault = shops.fault("hang", "test_down", files=("names.py",), evidence=evidence)
-    fix = mend(project, fault, ground, None, shops.sandbox(), Bounds(), options=Options(extra=0))
+    fault = replace(fault, lines=(Ranked("names.py", 1.0, 16, 16),))
+    fix = mend(
+        project, fault, ground, None, shops.sandbox(), Bounds(), options=Options(SearchOptions(lines=1), extra=0)
+    )
     assert (fix.state, "n -= 1" in patched(project, fix.diff)["names.py"].text) == (State.FIXED, True)
 
 

@@ -20,6 +20,7 @@ from repair.projects.values import Bounds, Combination, Fix, Groundwork, Ranked,
 from repair.search import SearchOptions
 from repair.sources import Source, read_source
 from repair.verdicts import Verdict
+from repair.views import Hunk
 from tests.repair.projects import shops
 
 QUICK = Options(extra=2)
@@ -99,6 +100,12 @@ def candidate(shop, path: str, old: str, new: str) -> Candidate:
     return Candidate(patch_between({path: text}, {path: text.replace(old, new)}), "given")
 
 
+@pytest.fixture(scope="module")
+def total_bench(shop):
+    with bench_of(shop, "test_total", sources=("prices.py", "names.py", "test_shop.py")).open() as bench:
+        yield bench
+
+
 @pytest.mark.parametrize(
     ("path", "old", "new", "verdict", "says"),
     [
@@ -111,11 +118,10 @@ def candidate(shop, path: str, old: str, new: str) -> Candidate:
         ("test_shop.py", "== 3", "== -3", Verdict.INAPPLICABLE, "may not touch"),
     ],
 )
-def test_verdicts(shop, path, old, new, verdict, says):
-    with bench_of(shop, "test_total", sources=("prices.py", "names.py", "test_shop.py")).open() as bench:
-        judgement = bench.judge(candidate(shop, path, old, new))
-        assert (judgement.verdict, says in judgement.reason) == (verdict, True)
-        assert bench.tally.whole == 0
+def test_verdicts(shop, total_bench, path, old, new, verdict, says):
+    judgement = total_bench.judge(candidate(shop, path, old, new))
+    assert (judgement.verdict, says in judgement.reason) == (verdict, True)
+    assert total_bench.tally.whole == 0
 
 
 def test_a_regression_beyond_the_selection_is_found_by_the_whole_run(shop):

@@ -118,7 +118,7 @@ def total_bench(shop):
         ("test_shop.py", "== 3", "== -3", Verdict.INAPPLICABLE, "may not touch"),
     ],
 )
-def test_verdicts(shop, total_bench, path, old, new, verdict, says):
+def test_verdicts(shop, total_bench, path, old, new, verdict, says):  # noqa: PLR0917
     judgement = total_bench.judge(candidate(shop, path, old, new))
     assert (judgement.verdict, says in judgement.reason) == (verdict, True)
     assert total_bench.tally.whole == 0
@@ -161,15 +161,10 @@ def test_a_fault_in_two_files(shop):
         "both", "test_total", "test_bill", "test_many", "test_one", files=("prices.py", "names.py"), evidence=evidence
     )
     fault = replace(fault, lines=(Ranked("prices.py", 0.5, 7, 7), Ranked("names.py", 0.5, 5, 5)))
-    fix = mend(
-        project,
-        fault,
-        ground,
-        None,
-        shops.sandbox(),
-        Bounds(),
-        options=Options(search=SearchOptions(lines=2), extra=0),
-    )
+    right = (Hunk(7, 7, "        result += price"),), (Hunk(5, 5, "    if count <= 1:"),)
+    model = ScriptedModel(LineBelief({7: 0.5, 5: 0.5}), scores=dict.fromkeys(right, -0.1))
+    options = Options(search=SearchOptions(lines=2), extra=0)
+    fix = mend(project, fault, ground, model, shops.sandbox(), Bounds(), options=options)
     assert (fix.state, fix.paths, fix.fixed) == (State.FIXED, ("names.py", "prices.py"), tuple(sorted(IDS)))
 
 

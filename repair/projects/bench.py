@@ -339,12 +339,10 @@ class ProjectBench:
         """After how long a test hangs: a second, and five times the slowest (of its file, for one that fails)."""
         files = {test.partition("::")[0] for test in tests if test in self._failing}
         counted = self._baseline.passing | (self._failing - self._oracle.hung)
-        near = [
-            took
-            for test, took in self._ground.seconds.items()
-            if test in counted and (test in tests or test.partition("::")[0] in files)
-        ]
-        return _LEAST_TEST_SECONDS + 5 * max(near) if near else _UNKNOWN_TEST_SECONDS
+        took = {test: seconds for test, seconds in self._ground.seconds.items() if test in counted}
+        near = [s for test, s in took.items() if test in tests or test.partition("::")[0] in files]
+        slowest = max(near or took.values(), default=0.0)
+        return _LEAST_TEST_SECONDS + 5 * slowest if took else _UNKNOWN_TEST_SECONDS
 
     def _bounds(self, selection: Selection, tests: Collection[str]) -> Limits:
         """Five times what the tests took on the unchanged code and time for one that hangs, within the oracle's."""

@@ -97,7 +97,7 @@ def groundwork(project: Project) -> tuple[Groundwork, tuple[FailingTest, ...]]:
     oracle = TestOracle(project.root, (), sandbox(), project.command, python=project.python, limits=Limits(30.0, 20.0))
     sources = tuple(p.name for p in sorted(project.root.glob("*.py")) if not p.name.startswith("test_"))
     with oracle.staged() as (suite, _, _):
-        runs = [suite.run({}, oracle.limits, Selection(trace=sources, test_seconds=5.0)) for _ in range(2)]
+        runs = [suite.run({}, oracle.limits, Selection(trace=sources, test_seconds=1.5)) for _ in range(2)]
     settled = settle(run.observation for run in runs)
     tests = runs[0].observation.tests
     evidence = tuple(

@@ -20,6 +20,7 @@ from repair.projects.values import Bounds, Combination, Fix, Groundwork, Ranked,
 from repair.search import SearchOptions
 from repair.sources import Source, read_source
 from repair.verdicts import Verdict
+from repair.views import Hunk
 from tests.repair.projects import shops
 
 QUICK = Options(extra=2)
@@ -99,6 +100,12 @@ def candidate(shop, path: str, old: str, new: str) -> Candidate:
     return Candidate(patch_between({path: text}, {path: text.replace(old, new)}), "given")
 
 
+@pytest.fixture(scope="module")
+def total_bench(shop):
+    with bench_of(shop, "test_total", sources=("prices.py", "names.py", "test_shop.py")).open() as bench:
+        yield bench
+
+
 @pytest.mark.parametrize(
     ("path", "old", "new", "verdict", "says"),
     [
@@ -111,11 +118,10 @@ def candidate(shop, path: str, old: str, new: str) -> Candidate:
         ("test_shop.py", "== 3", "== -3", Verdict.INAPPLICABLE, "may not touch"),
     ],
 )
-def test_verdicts(shop, path, old, new, verdict, says):
-    with bench_of(shop, "test_total", sources=("prices.py", "names.py", "test_shop.py")).open() as bench:
-        judgement = bench.judge(candidate(shop, path, old, new))
-        assert (judgement.verdict, says in judgement.reason) == (verdict, True)
-        assert bench.tally.whole == 0
+def test_verdicts(shop, total_bench, path, old, new, verdict, says):  # noqa: PLR0917
+    judgement = total_bench.judge(candidate(shop, path, old, new))
+    assert (judgement.verdict, says in judgement.reason) == (verdict, True)
+    assert total_bench.tally.whole == 0
 
 
 def test_a_regression_beyond_the_selection_is_found_by_the_whole_run(shop):
@@ -154,15 +160,11 @@ def test_a_fault_in_two_files(shop):
     fault = shops.fault(
         "both", "test_total", "test_bill", "test_many", "test_one", files=("prices.py", "names.py"), evidence=evidence
     )
-    fix = mend(
-        project,
-        fault,
-        ground,
-        None,
-        shops.sandbox(),
-        Bounds(),
-        options=Options(search=SearchOptions(lines=12), extra=0),
-    )
+    fault = replace(fault, lines=(Ranked("prices.py", 0.5, 7, 7), Ranked("names.py", 0.5, 5, 5)))
+    right = (Hunk(7, 7, "        result += price"),), (Hunk(5, 5, "    if count <= 1:"),)
+    model = ScriptedModel(LineBelief({7: 0.5, 5: 0.5}), scores=dict.fromkeys(right, -0.1))
+    options = Options(search=SearchOptions(lines=2), extra=0)
+    fix = mend(project, fault, ground, model, shops.sandbox(), Bounds(), options=options)
     assert (fix.state, fix.paths, fix.fixed) == (State.FIXED, ("names.py", "prices.py"), tuple(sorted(IDS)))
 
 
@@ -173,7 +175,10 @@ def test_a_hanging_test_is_repaired_and_costs_little(tmp_path):
     project = shops.laid(tmp_path / "h", names=names, test_shop=tests)
     ground, evidence = shops.groundwork(project)
     fault = shops.fault("hang", "test_down", files=("names.py",), evidence=evidence)
-    fix = mend(project, fault, ground, None, shops.sandbox(), Bounds(), options=Options(extra=0))
+    fault = replace(fault, lines=(Ranked("names.py", 1.0, 16, 16),))
+    fix = mend(
+        project, fault, ground, None, shops.sandbox(), Bounds(), options=Options(SearchOptions(lines=1), extra=0)
+    )
     assert (fix.state, "n -= 1" in patched(project, fix.diff)["names.py"].text) == (State.FIXED, True)
 
 

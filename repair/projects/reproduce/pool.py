@@ -19,6 +19,9 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d{1,18}(?:\.\d{1,10})?(?![\w.])")
 _ASSIGNED = re.compile(r"^[\s│|]*([a-z_]\w{0,60})\s*=\s*(\S.{0,400}?)[\s│|]*$")
 
 
+_MOST_TEXT = 300_000  # characters of a report, from its end
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """An expression as source text, and the imports that it needs."""
@@ -129,7 +132,7 @@ def values(texts: Sequence[str]) -> tuple[Value, ...]:
 def printed_locals(report: str) -> dict[str, list[Value]]:
     """Values of variables that a report prints: `x = 3` of pytest's --showlocals, rich's boxes, pytest's arguments."""
     found: dict[str, list[Value]] = {}
-    for line in report.split("\n"):
+    for line in report[-_MOST_TEXT:].split("\n"):
         if len(line) > 600 or "=" not in line:
             continue
         one = _ASSIGNED.match(line)

@@ -22,7 +22,8 @@ _INLINE = re.compile(r"(?<!`)`([^`\n]{3,200})`(?!`)")
 _COMMAND = re.compile(r"^[ \t]*(?:\$ |> )?(python[\d.]*(?: -\w)* -c\s.+)$", re.MULTILINE)
 _EXPECTED = re.compile(
     r"(?:expect(?:ed|ing)?(?: result| output| value| behaviou?r)?|should (?:be|return|give|print|have been))"
-    r"\s*(?:is|was|:|to be|to return|to get|=)?\s*`*([^\n`]+?)`*[.!]?(?:,? (?:but )?(?:got|gets?|was|is|not)\b[^\n]*)?\s*$",
+    r"\s*(?:is|was|:|to be|to return|to get|=)?\s*`*([^\n`]+?)`*[.!]?"
+    r"(?:,? (?:but )?(?:got|gets?|was|is|not)\b[^\n]*)?\s*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _GOT = re.compile(r"(?:but )?(?:got|gets?|returns|returned|instead|actual(?: result| output)?|gives?|prints?)"

@@ -103,6 +103,15 @@ def test_values_of_messages_come_early(error: str, message: str, among: str) -> 
     assert among in [v.text for v in message_values(Target(error, message, ()))][:4]
 
 
+def test_literals_of_the_innermost_function_are_tried(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text('def f(text):\n    """No value."""\n    return text.replace("$$", "q")[7]\n')
+    index = Index(tmp_path, ())
+    target = Target("IndexError", "string index out of range", (Level("m.py", 3, "f", ""),))
+    bodies = [d.body[-1] for d in Calls(index, target, {}).drafts(60)]
+    assert 'f("$$")' in bodies
+    assert not any("No value" in body for body in bodies)
+
+
 def test_agreement_asks_for_type_function_and_line() -> None:
     same = Raised("KeyError", "'k7'", (Level("a.py", 8, "g", "f({})"), Level("a.py", 3, "f", "return x[key]")))
     assert agreement(TARGET, same) == Agreement(line=True, message=True, chain=2, exact=False)

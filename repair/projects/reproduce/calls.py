@@ -15,7 +15,7 @@ from itertools import islice
 
 from repair.projects.reproduce.harvest import Seen, seen_calls
 from repair.projects.reproduce.index import Index, Parameter, Routine
-from repair.projects.reproduce.pool import Value, message_values, options
+from repair.projects.reproduce.pool import Value, literals_of, message_values, options
 from repair.projects.reproduce.target import Target
 from repair.projects.reproduce.writing import Draft, show
 
@@ -55,7 +55,8 @@ class Calls:
 
     def __init__(self, index: Index, target: Target, locals_: Mapping[str, Sequence[Value]]) -> None:
         self._index, self._target, self._locals = index, target, locals_
-        self._said = message_values(target)
+        inner = index.routine(target.inner) if target.inner else None
+        self._said = (*message_values(target), *(literals_of(inner) if inner else ()))
 
     def drafts(self, limit: int) -> list[Draft]:
         """At most `limit` drafts: calls of each function in the traceback, innermost and outermost first, in turn."""

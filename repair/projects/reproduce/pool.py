@@ -19,6 +19,10 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d{1,18}(?:\.\d{1,10})?(?![\w.])")
 _ASSIGNED = re.compile(r"^[\s│|]*([a-z_]\w{0,60})\s*=\s*(\S.{0,400}?)[\s│|]*$")
 
 
+_LONGEST, _MOST_LITERALS = 60, 10
+_MOST_TEXT = 300_000  # characters of a report, from its end
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """An expression as source text, and the imports that it needs."""
@@ -129,7 +133,7 @@ def values(texts: Sequence[str]) -> tuple[Value, ...]:
 def printed_locals(report: str) -> dict[str, list[Value]]:
     """Values of variables that a report prints: `x = 3` of pytest's --showlocals, rich's boxes, pytest's arguments."""
     found: dict[str, list[Value]] = {}
-    for line in report.split("\n"):
+    for line in report[-_MOST_TEXT:].split("\n"):
         if len(line) > 600 or "=" not in line:
             continue
         one = _ASSIGNED.match(line)
@@ -252,6 +256,14 @@ def _used_as(name: str, routine: Routine) -> list[str]:
             asked = [_ALIASES.get(_name(n), _name(n)) for n in ast.walk(node.args[1])]
             found += [k for k in asked if (k in _SAMPLES or k in _IMPORTED) and _name(node.args[0]) == name]
     return found
+
+
+def literals_of(routine: Routine) -> tuple[Value, ...]:
+    """Short texts and numbers that stand in a function, its documentation left out."""
+    shown = {id(n.value) for n in ast.walk(routine.node) if isinstance(n, ast.Expr)}
+    found = [n.value for n in ast.walk(routine.node) if isinstance(n, ast.Constant) and id(n) not in shown]
+    short = [v for v in found if isinstance(v, str | int | float | bytes) and len(repr(v)) <= _LONGEST]
+    return values(tuple(dict.fromkeys(double_quoted(repr(v)) for v in short)))[:_MOST_LITERALS]
 
 
 def _compared(name: str, routine: Routine) -> list[Value]:

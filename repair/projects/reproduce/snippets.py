@@ -16,21 +16,25 @@ from dataclasses import dataclass
 from repair.projects.reproduce.index import Function, parsed
 from repair.projects.reproduce.writing import Draft
 
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]{0,12}(```|~~~)`*~*[ \t]*([\w+-]{0,30})[^`\n]*$")
 _PROMPT = re.compile(r"^\s*(>>>|\.\.\.|In \[\d+\]:)(?: (.*))?$")
 _INLINE = re.compile(r"(?<!`)`([^`\n]{3,200})`(?!`)")
-_COMMAND = re.compile(r"^\s*(?:\$ |> )?(python[\d.]*(?: -\w)* -c\s.+)$", re.MULTILINE)
+_COMMAND = re.compile(r"^[ \t]*(?:\$ |> )?(python[\d.]*(?: -\w)* -c\s.+)$", re.MULTILINE)
 _EXPECTED = re.compile(
     r"(?:expect(?:ed|ing)?(?: result| output| value| behaviou?r)?|should (?:be|return|give|print|have been))"
-    r"\s*(?:is|was|:|to be|to return|to get|=)?\s*`*([^\n`]+?)`*(?:,? (?:but )?(?:got|gets?|was|is|not)\b[^\n]*)?\s*$",
+    r"\s*(?:is|was|:|to be|to return|to get|=)?\s*`*([^\n`]+?)`*[.!]?"
+    r"(?:,? (?:but )?(?:got|gets?|was|is|not)\b[^\n]*)?\s*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _GOT = re.compile(r"(?:but )?(?:got|gets?|returns|returned|instead|actual(?: result| output)?|gives?|prints?)"
                   r"\s*(?:is|was|:|=)?\s*`*([^\n`,]+)`*", re.IGNORECASE)  # fmt: skip
 _LANGUAGES = frozenset({"", "py", "python", "python3", "pycon", "console", "ipython", "text", "sh", "bash", "shell"})
 _MOST = 8
+_MOST_INLINE = 40
+_MOST_LINE = 2_000
+_MOST_TEXT = 200_000  # characters of a report that are read for code
 _MOST_BYTES = 20_000
-_ERROR = re.compile(r"Traceback \(most|^\s*File \"|^\w*(?:Error|Exception)\b", re.MULTILINE)
+_ERROR = re.compile(r"Traceback \(most|^[ \t]*File \"|^\w*(?:Error|Exception)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +49,27 @@ class Wrong:
 
 def snippets(report: str) -> tuple[Draft, ...]:
     """Programs in the report, in the order of how plainly they are meant to be run."""
-    texts = dict.fromkeys(text.strip("\n") for text in _texts(report[:200_000]) if len(text) <= _MOST_BYTES)
+    texts = dict.fromkeys(text.strip("\n") for text in _texts(clipped(report)) if len(text) <= _MOST_BYTES)
     drafts = (draft_of(text) for text in texts)
     return tuple(draft for draft in drafts if draft is not None)[:_MOST]
 
 
+def clipped(report: str) -> str:
+    """A report's beginning, with its lines cut: time stays linear, whatever the text."""
+    return "\n".join(line[:_MOST_LINE] for line in report[:_MOST_TEXT].split("\n"))
+
+
 def _texts(report: str) -> Iterator[str]:
-    fences = [(found[2].lower(), textwrap.dedent(found[3])) for found in _FENCE.finditer(report)]
-    outside = _FENCE.sub("\n", report)
+    fences, outside = _fenced(report)
     sessions = [s for text in (*(t for _, t in fences), outside) if (s := "\n".join(c for c, _ in session(text)))]
     plain = [t for language, t in fences if language in _LANGUAGES and ">>>" not in t and not _ERROR.search(t)]
     if len(plain) > 1:  # often a file and then its use
         yield "\n".join(plain)
     yield from plain
     yield from sessions
-    yield from (code for text in (report,) for code in _commands(text))
+    yield from _commands(report)
     yield from _indented(outside)
-    yield from (code for code in _INLINE.findall(outside) if _is_call(code))
+    yield from (code for code in _INLINE.findall(outside)[:_MOST_INLINE] if _is_call(code))
 
 
 def session(text: str) -> list[tuple[str, str]]:
@@ -87,11 +95,37 @@ def _commands(report: str) -> Iterator[str]:
         yield words[words.index("-c") + 1] if "-c" in words[:-1] else ""
 
 
+def _fenced(report: str) -> tuple[list[tuple[str, str]], str]:
+    """Language and text of each fenced block, and the text outside of them; one pass over the lines."""
+    fences: list[tuple[str, str]] = []
+    outside: list[str] = []
+    block: list[str] | None = None
+    mark = language = ""
+    for line in report.split("\n"):
+        found = _FENCE.match(line)
+        if block is None and found:
+            block, mark, language = [], found[1], found[2].lower()
+        elif block is not None and found and found[1] == mark and not found[2]:
+            fences.append((language, textwrap.dedent("\n".join(block))))
+            block = None
+        else:
+            (outside if block is None else block).append(line)
+    if block:  # never closed
+        fences.append((language, textwrap.dedent("\n".join(block))))
+    return fences, "\n".join(outside)
+
+
 def _indented(text: str) -> Iterator[str]:
     """Blocks indented by four blanks (Markdown's code) that hold a call."""
-    for block in re.findall(r"(?:^(?: {4}|\t)[^\n]*\n(?:[ \t]*\n)*)+", text + "\n", re.MULTILINE):
-        if ">>>" not in block and not _ERROR.search(block) and "(" in block:
-            yield textwrap.dedent(block)
+    block: list[str] = []
+    for line in [*text.split("\n"), "end"]:
+        if line.startswith(("    ", "\t")) or (block and not line.strip()):
+            block.append(line)
+            continue
+        code = "\n".join(block)
+        if "(" in code and ">>>" not in code and not _ERROR.search(code):
+            yield textwrap.dedent(code)
+        block = []
 
 
 def _is_call(code: str) -> bool:
@@ -152,6 +186,7 @@ def _subject(tree: ast.Module) -> str:
 
 def wrong_results(report: str) -> tuple[Wrong, ...]:
     """Results that the report calls wrong, with the right ones: sessions, and code with "expected ..." beside it."""
+    report = clipped(report)
     found: list[Wrong] = []
     wanted = [value for m in _EXPECTED.finditer(report) if (value := literal(m[1]))]
     if not wanted:

@@ -47,7 +47,7 @@ class Bench:
     def attempts(self, drafts: Sequence[Draft], error: str, *, apart: bool = False) -> list[Raised | None]:
         """What each draft raises, None for nothing (or no end). With `apart` each has a sandbox of its own.
 
-        Raises SandboxError.
+        Raises SandboxError, OracleError when the interpreter does not start.
         """
         size = 1 if apart else BATCH
         found: list[Raised | None] = []
@@ -81,6 +81,9 @@ class Bench:
                 report=True,
             )
         )
+        if f"{nonce} begun".encode() not in execution.report:
+            told = execution.stderr.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1][:200]
+            raise OracleError(f"{self.python.path} does not start in the sandbox ({told or execution.code})")
         answers = _answers(execution.report, nonce)
         return [answers.get(number) for number in range(len(drafts))]
 

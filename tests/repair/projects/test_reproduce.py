@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from repair.projects.reproduce import Attempt, attempt, confirm, reproduce
+from repair.oracles.suites import Suite, SuiteRun
+from repair.projects.reproduce import Attempt, attempt, attempting, confirm, reproduce
+from repair.projects.reproduce.trying import run_test
 from repair.projects.values import Order, Project
 from repair.sandbox import Sandbox
 from repair.sandboxes.select import find_sandbox
@@ -51,6 +53,16 @@ SHOP = """
     def double(number):
         return number + number + 1
 """
+LOTTERY = """
+```python
+import lottery
+lottery.draw("pick")
+```
+Traceback (most recent call last):
+  File "lottery.py", line 6, in draw
+    raise RuntimeError("unlucky")
+RuntimeError: unlucky
+"""
 QUICK = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest"  # our own environment has many slow ones
 TESTS = """
     from shop import total
@@ -85,12 +97,10 @@ def traceback_of(project: Project, script: str) -> str:
     path = project.root.parent / "scratch_of_reporter.py"
     path.write_text(code)
     env = {"PYTHONPATH": str(project.root), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, env=env).stderr
+    return subprocess.run([sys.executable, str(path)], capture_output=True, text=True, env=env, check=False).stderr
 
 
-def test_snippet_of_a_bug_report_becomes_a_minimal_test_that_a_patch_makes_pass(
-    shop: Project, sandbox: Sandbox
-) -> None:
+def test_snippet_of_a_report_becomes_a_small_test_that_a_patch_makes_pass(shop: Project, sandbox: Sandbox) -> None:
     report = textwrap.dedent("""
         ### Steps to reproduce
         ```python
@@ -123,8 +133,9 @@ def test_snippet_of_a_bug_report_becomes_a_minimal_test_that_a_patch_makes_pass(
 
         def test_total_value_error():
             """ValueError: no price: 'x2'"""
-            total("x2")
-        ''').replace('    total("x2")', '    prices = "x2"\n    total(prices)')
+            prices = "x2"
+            total(prices)
+        ''')
     fixed = SHOP.replace('raise ValueError(f"no price: {part!r}")', "return 0.0")
     patch = {"shop.py": textwrap.dedent(fixed).encode()}
     assert confirm(shop, found, patch, sandbox).passes is True
@@ -221,22 +232,45 @@ def test_the_repositorys_own_failing_test_is_taken(tmp_path: Path, sandbox: Sand
     assert confirm(project, found, patch, sandbox).passes is True
 
 
-def test_flaky_failure_is_refused(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_failure_that_only_our_own_runs_see_is_refused(tmp_path: Path, sandbox: Sandbox) -> None:
     lottery = """
-        import os, time
+        import os
 
 
         def draw(name):
-            if name == "pick" and (os.getpid() % 2 or "PYTEST_CURRENT_TEST" not in os.environ):
+            if name == "pick" and "PYTEST_CURRENT_TEST" not in os.environ:
                 raise RuntimeError("unlucky")
             return name
         """
     project = project_at(tmp_path, {"lottery.py": lottery, "tests/test_it.py": "def test_it():\n    pass\n"})
-    report = '```python\nimport lottery\nlottery.draw("pick")\n```\nTraceback (most recent call last):\n' \
-        '  File "lottery.py", line 6, in draw\n    raise RuntimeError("unlucky")\nRuntimeError: unlucky\n'  # fmt: skip
-    found = attempt(project, report, sandbox)
+    found = attempt(project, LOTTERY, sandbox)
     assert found.reproduction is None
-    assert "runs only" in found.reason or "does not fail with it alike" in found.reason
+    assert "does not fail with it alike" in found.reason
+
+
+def test_flaky_failure_is_refused(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure depends on a file that stands for chance: the runner's second run has another one."""
+    lottery = """
+        from pathlib import Path
+
+
+        def draw(name):
+            if name == "pick" and not Path("lucky").exists():
+                raise RuntimeError("unlucky")
+            return name
+        """
+    project = project_at(tmp_path, {"lottery.py": lottery, "tests/test_it.py": "def test_it():\n    pass\n"})
+    runs: list[SuiteRun] = []
+
+    def by_chance(suite: Suite, files: dict[str, bytes]) -> SuiteRun:
+        runs.append(run_test(suite, files if len(runs) != 1 else {**files, "lucky": b""}))
+        return runs[-1]
+
+    monkeypatch.setattr(attempting, "run_test", by_chance)
+    found = attempt(project, LOTTERY, sandbox)
+    assert found.reproduction is None
+    assert "runs only" in found.reason
+    assert len(runs) == 2
 
 
 def test_what_does_not_reproduce_says_why(shop: Project, sandbox: Sandbox) -> None:
@@ -310,8 +344,13 @@ def test_script_and_import_of_the_repository(tmp_path: Path, sandbox: Sandbox) -
         "tests/test_a.py": "def test_a():\n    pass\n",
     }
     project = project_at(tmp_path, files)
-    report = 'Traceback (most recent call last):\n  File "pkg/broken.py", line 1, in <module>\n    LIMIT = int(\'many\')\n' \
-        "ValueError: invalid literal for int() with base 10: 'many'\n"  # fmt: skip
+    report = """
+        Traceback (most recent call last):
+          File "pkg/broken.py", line 1, in <module>
+            LIMIT = int('many')
+        ValueError: invalid literal for int() with base 10: 'many'
+        """
+    report = textwrap.dedent(report)
     found = reproduce(project, report, sandbox)
     assert found is not None
     assert "    import pkg.broken" in found.text

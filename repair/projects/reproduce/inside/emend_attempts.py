@@ -1,10 +1,10 @@
-# ruff: noqa: ANN401, PTH107, PTH109, PTH118, PTH123  (standard library only, quick to start; values of any type)
+# ruff: noqa: PTH107, PTH109, PTH118, PTH123  (standard library only, quick to start; values of any type)
 """Runs inside the sandbox under the USER's Python: many small test files, each in a fork, and tells what each raises.
 
 Standard library only, Python >= 3.8, never imports Emend. Reads and removes `.emend-attempts.json` in the working
 directory: {nonce, paths, preload, seconds, together, programs: [{text, entry}]}. Writes lines `NONCE {json}` on the
 descriptor EMEND_REPORT_FD: {number, error, message, line, levels: [[path, line, function, code], ...]}; `error` is ""
-where nothing was raised. What hangs, dies or leaves writes nothing.
+where nothing was raised. What hangs, dies or leaves writes nothing. Before all that, a line `NONCE begun`.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ def main() -> None:
     os.remove(TASK)
     here = os.path.realpath(os.getcwd())
     sys.path[0:1] = [os.path.join(here, path) if path else here for path in task["paths"]]
+    os.write(report, f"\n{task['nonce']} begun\n".encode())
     quiet = os.open(os.devnull, os.O_RDWR)
     for descriptor in (1, 2):
         os.dup2(quiet, descriptor)

@@ -33,6 +33,7 @@ _LEAST_TEST_SECONDS = 0.5
 _LEAST_START_SECONDS = 0.3
 _HANGS_ALLOWED = 3  # tests that may hang one after the other before the whole run is given up
 _TRACE_SLOWDOWN = 10.0
+_TRACED_AT_ONCE = 1000  # the lines of many thousand tests are more than a sandbox lets a report be
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +186,13 @@ class Testbed:
         return run
 
     def _coverage(self, sources: Sequence[Source], passing: frozenset[str]) -> Lines:
-        selection = Selection(only=passing, trace=tuple(s.path for s in sources), terse=True)
-        run = self._base(selection, _TRACE_SLOWDOWN)
-        return {test: files for test, files in run.report.lines.items() if test in passing}
+        lines: dict[str, Mapping[str, frozenset[int]]] = {}
+        tests, trace = sorted(passing), tuple(s.path for s in sources)
+        for first in range(0, len(tests), _TRACED_AT_ONCE):
+            only = frozenset(tests[first : first + _TRACED_AT_ONCE])
+            run = self._base(Selection(only=only, trace=trace, terse=True), _TRACE_SLOWDOWN)
+            lines.update((test, files) for test, files in run.report.lines.items() if test in only)
+        return lines
 
     def _run(self, files: Mapping[str, bytes], selection: Selection, bounds: Limits) -> SuiteRun:
         """One run, repeated when something outside killed it. Raises SandboxError when that does not end."""

@@ -39,7 +39,7 @@ _LIMITS = Limits(wall_seconds=600.0, cpu_seconds=600.0, disk_bytes=1024 * 1024 *
 _TOLD_TOGETHER = 8  # so few failing tests all run for a candidate: it may repair one of several faults
 _FIRST = 0.02  # part of all tests, at least _FIRST_LEAST, that a candidate meets before the rest of what it touches
 _FIRST_LEAST = 20
-_LEAST_TEST_SECONDS = 2.0
+_LEAST_TEST_SECONDS = 1.0
 _UNKNOWN_TEST_SECONDS = 15.0
 _LEAST_START_SECONDS = 0.5
 _AGAIN = 2  # times that a test which failed in a whole run is run alone before it counts
@@ -74,7 +74,8 @@ class ProjectOracle:
     """The tests of `project` for one fault, whose tests are `failing`; `sources` may change.
 
     `reproduction` is laid over the tree, its test being the failing one. Without it and without `failing`, patches are
-    UNDECIDED at best. `hung` are tests that did not end. `limits` bound a whole run; smaller ones follow from the groundwork.
+    UNDECIDED at best. `hung` are tests that did not end. `limits` bound a whole run; smaller ones follow from the
+    groundwork.
     """
 
     project: Project
@@ -197,6 +198,19 @@ class ProjectBench:
             self.tally.judged += 1
             self.tally.early += self.tally.executed - before
         self._found_plausible |= verdict is Verdict.PLAUSIBLE
+        return Judgement(candidate, verdict, tuple(seen), reason)
+
+    def judge_whole(self, candidate: Candidate, failing: frozenset[str]) -> Judgement:
+        """One whole run in which `failing` must pass and may be other tests than the fault's; for combinations."""
+        changed = applied(candidate, self._sources, covered=self.covers(candidate.patch))
+        if isinstance(changed, Judgement):
+            return changed
+        self._failing = failing
+        self._tolerated = (self._ground.flaky | self._ground.failing) - failing
+        self._baseline = self._told()
+        seen: list[Observation] = []
+        files = {path: source.to_bytes() for path, source in changed.items()}
+        verdict, reason = self._whole_run(candidate.patch, files, seen)
         return Judgement(candidate, verdict, tuple(seen), reason)
 
     def _quick(self, patch: Patch, files: Mapping[str, bytes], seen: list[Observation]) -> tuple[Verdict, str]:
@@ -322,7 +336,7 @@ class ProjectBench:
         return Selection(only=frozenset(tests), stop_first=stop, terse=True, test_seconds=seconds)
 
     def _test_seconds(self, tests: Collection[str]) -> float:
-        """After how long a test hangs: five times the slowest of them and, for one that failed early, of its file."""
+        """After how long a test hangs: a second, and five times the slowest (of its file, for one that fails)."""
         files = {test.partition("::")[0] for test in tests if test in self._failing}
         counted = self._baseline.passing | (self._failing - self._oracle.hung)
         near = [
@@ -330,7 +344,7 @@ class ProjectBench:
             for test, took in self._ground.seconds.items()
             if test in counted and (test in tests or test.partition("::")[0] in files)
         ]
-        return max(_LEAST_TEST_SECONDS, 5 * max(near)) if near else _UNKNOWN_TEST_SECONDS
+        return _LEAST_TEST_SECONDS + 5 * max(near) if near else _UNKNOWN_TEST_SECONDS
 
     def _bounds(self, selection: Selection, tests: Collection[str]) -> Limits:
         """Five times what the tests took on the unchanged code and time for one that hangs, within the oracle's."""

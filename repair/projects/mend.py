@@ -25,7 +25,6 @@ from repair.pipeline import CandidateJudged, Finished, Options, repair
 from repair.projects.bench import ProjectBench, ProjectOracle, Tally
 from repair.projects.values import Bounds, Fault, Fix, Groundwork, Project, Ranked, Reproduction, Spent, State
 from repair.sandbox import Sandbox
-from repair.search import SearchOptions
 from repair.sources import Source, read_source
 from repair.verdicts import Judgement, Outcome, RepairResult, Verdict
 
@@ -42,7 +41,7 @@ def never() -> bool:
     return False
 
 
-def mend(
+def mend(  # noqa: PLR0913  (all that a repair starts from)
     project: Project,
     fault: Fault,
     groundwork: Groundwork,

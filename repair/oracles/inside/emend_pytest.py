@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from emend_inside import Reporter, cut, describe
-from emend_trace import Timeout, Tracer
+from emend_trace import Timeout, tracer
 
 # Where warnings are errors, that a warm interpreter has imported plugins would end the session before its tests.
 _ALREADY = "ignore:Module already imported so cannot be rewritten"
@@ -40,7 +40,7 @@ class Plugin:
         self._seconds: dict[str, float] = {}
         self._described: dict[str, dict[str, Any]] = {}
         traced = task.get("trace") or []
-        self._tracer = Tracer([os.path.abspath(p) for p in traced]) if traced else None  # noqa: PTH100
+        self._tracer = tracer([os.path.abspath(p) for p in traced]) if traced else None  # noqa: PTH100
 
     def pytest_configure(self, config: Any) -> None:
         """Take over what would hide results: -x, and collection errors that stop everything."""

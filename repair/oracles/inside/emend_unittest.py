@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from emend_inside import Reporter, describe
-from emend_trace import Tracer
+from emend_trace import Monitor, Tracer, tracer
 
 
 class _Result(unittest.TextTestResult):
     """Reports each test when it stops; a failing subtest fails its test."""
 
     reporter: Reporter
-    tracer: Tracer | None = None
+    tracer: Tracer | Monitor | None = None
 
     def startTest(self, test: Any) -> None:  # noqa: N802
         super().startTest(test)
@@ -109,9 +109,9 @@ class _Runner(unittest.TextTestRunner):
         return super().run(unittest.TestSuite(tests))
 
 
-def _tracer(task: dict[str, Any]) -> Tracer | None:
+def _tracer(task: dict[str, Any]) -> Tracer | Monitor | None:
     traced = task.get("trace") or []
-    return Tracer([os.path.abspath(p) for p in traced]) if traced else None  # noqa: PTH100
+    return tracer([os.path.abspath(p) for p in traced]) if traced else None  # noqa: PTH100
 
 
 def _functions(path: str) -> list[Any]:

@@ -76,7 +76,13 @@ def test_no_setting_of_a_stranger_is_run(repo, tmp_path: Path) -> None:
     hook = tmp_path / "evil.sh"
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\ncat\n")
     hook.chmod(0o755)
-    for key in ("filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "core.fsmonitor", "diff.evil.textconv"):
+    for key in (
+        "filter.evil.clean",
+        "filter.evil.smudge",
+        "filter.evil.process",
+        "core.fsmonitor",
+        "diff.evil.textconv",
+    ):
         repo.git("config", key, str(hook))
     repo.git("config", "filter.evil.required", "true")
     (repo.folder / "a.py").write_text("x = 1\ny = 2\n")

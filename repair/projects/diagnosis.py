@@ -1,0 +1,138 @@
+"""What is wrong with a repository: its tests run, failures grouped by fault, each fault traced down to lines.
+
+Owns the order of these steps and their bounds. Runs are `baseline` and `coverage`, what belongs together is `grouping`,
+what a log adds is `reported`, the rankings are `levels`, put together in `faults`. Changes nothing, proposes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from repair.model import Model
+from repair.oracles.judging import ONLY_WHOLE
+from repair.oracles.reports import trace_of
+from repair.projects.baseline import (
+    WHOLE_LIMITS,
+    Baseline,
+    Refuser,
+    Tests,
+    all_fail,
+    environment_of,
+    nothing_fails,
+    open_tests,
+    take_baseline,
+    without,
+)  # fmt: skip
+from repair.projects.coverage import Traced, Wanted, trace
+from repair.projects.faults import Case
+from repair.projects.grouping import Owners
+from repair.projects.history import GitHistory, History, RecordedHistory
+from repair.projects.repairable import source_paths
+from repair.projects.values import Diagnosis, Groundwork, Project, Refusal, Standing
+from repair.sandbox import Limits, Sandbox
+from repair.verdicts import TestResult
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a diagnosis may cost: limits of one run of all tests, seconds of all traced runs together."""
+
+    limits: Limits = WHOLE_LIMITS
+    trace_seconds: float = 600.0
+
+    def within(self, seconds: float) -> Bound:
+        """At most a third of what the repository may take, for each; 0 is no bound."""
+        if not seconds:
+            return self
+        third = seconds / 3
+        limits = replace(
+            self.limits,
+            wall_seconds=min(self.limits.wall_seconds, third),
+            cpu_seconds=min(self.limits.cpu_seconds, third),
+        )
+        return Bound(limits, min(self.trace_seconds, third))
+
+
+DEFAULT = Bound()
+
+
+def diagnose(
+    project: Project,
+    sandbox: Sandbox,
+    model: Model | None,
+    *,
+    bound: Bound = DEFAULT,
+    refuser: Refuser | None = None,
+    history: History | None = None,
+) -> tuple[Diagnosis, Groundwork]:
+    """Run the tests, find the faults, rank where they may be.
+
+    Raises Refusal where there is nothing to repair or nothing follows from the tests, SandboxError, ModelError.
+    """
+    started = time.monotonic()
+    before = model.usage if model else None
+    bound = bound.within(project.order.bounds.seconds)
+    past = history or _history(project)
+    if not project.command:
+        case = Case(project, model, past, source_paths(project.root), None, Traced())
+        faults = case.reported(())[0]
+        if not faults and not project.order.alerts:
+            raise Refusal(Standing.NO_TESTS, "there are no tests and no report; give --test or an error report")
+        diagnosis, groundwork = case.result(faults, ())
+    else:
+        with open_tests(project, sandbox, bound.limits) as tests:
+            diagnosis, groundwork = _examined(project, tests, model, past, bound, refuser)
+    spent = replace(diagnosis.spent, seconds=time.monotonic() - started)
+    if model and before:
+        prompt = model.usage.prompt_tokens - before.prompt_tokens
+        spent = replace(
+            spent, prompt_tokens=prompt, completion_tokens=model.usage.completion_tokens - before.completion_tokens
+        )  # fmt: skip
+    return replace(diagnosis, spent=spent), groundwork
+
+
+def _history(project: Project) -> History:
+    return GitHistory(project.git_dir, project.commit) if project.git_dir else RecordedHistory()
+
+
+def _examined(
+    project: Project, tests: Tests, model: Model | None, past: History, bound: Bound, refuser: Refuser | None
+) -> tuple[Diagnosis, Groundwork]:
+    paths = source_paths(tests.root)
+    owners = Owners(paths)
+    refuser = refuser or environment_of(paths)
+    baseline = take_baseline(tests, refuser)
+
+    def ours(result: TestResult) -> bool:
+        place = owners.place(trace_of(baseline.runs[0].report, result))
+        return place is not None and place.ours
+
+    if refusal := all_fail(baseline, refuser, ours):
+        raise refusal
+    baseline = without(baseline, refuser, ours)
+    asked = project.order.report.strip()
+    if not baseline.settled.failing and not asked:
+        raise nothing_fails(baseline)
+    traced = _traced(tests, baseline, paths, bound)
+    case = Case(project, model, past, paths, baseline, traced)
+    groups = case.groups()
+    faults, notes = case.reported(groups)
+    if not faults:
+        raise nothing_fails(baseline)
+    return case.result(faults, notes)
+
+
+def _traced(tests: Tests, baseline: Baseline, paths: Sequence[str], bound: Bound) -> Traced:
+    settled = baseline.settled
+    if not tests.suite.selects or settled.failing <= ONLY_WHOLE:
+        return Traced()
+    order = [t.test_id for t in baseline.runs[0].observation.tests]
+    wanted = Wanted(
+        [t for t in order if t in settled.failing],
+        [t for t in order if t in settled.passing],
+        [path for path in paths if path.endswith((".py", ".pyw"))],
+        max((t.seconds for t in baseline.runs[-1].observation.tests), default=1.0) + 1.0,
+    )
+    return trace(tests.suite, tests.limits, wanted, seconds=bound.trace_seconds)

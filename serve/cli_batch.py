@@ -87,7 +87,7 @@ def batch(
     with_tests: Annotated[bool, typer.Option("--with-tests", help="Put reproduction tests into the branches.")] = False,
     open_pr: Annotated[
         bool,
-        typer.Option("--open-pr", help="Tell the commands that open a pull request for each fix; nothing is sent."),
+        typer.Option("--open-pr", help="Tell the commands that open pull requests; nothing is sent."),
     ] = False,
     sandbox_minimum: SandboxMinimum = Minimum.B,
     unsafe_no_sandbox: Unsafe = False,

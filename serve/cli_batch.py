@@ -86,7 +86,8 @@ def batch(
     ] = False,
     with_tests: Annotated[bool, typer.Option("--with-tests", help="Put reproduction tests into the branches.")] = False,
     open_pr: Annotated[
-        bool, typer.Option("--open-pr", help="Prepare pull requests in OUT: texts and commands, nothing is sent.")
+        bool,
+        typer.Option("--open-pr", help="Tell the commands that open pull requests; nothing is sent."),
     ] = False,
     sandbox_minimum: SandboxMinimum = Minimum.B,
     unsafe_no_sandbox: Unsafe = False,

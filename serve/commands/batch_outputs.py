@@ -13,8 +13,7 @@ from repair.errors import InputError
 from repair.projects.values import Outcome
 from serve.batch.branches import Branch, write_branches
 from serve.batch.outputs import write_outputs
-from serve.batch.pullrequests import pull_requests
-from serve.batch.report import RunInfo, write_atomically
+from serve.batch.report import RunInfo
 from serve.printing import shown, stderr
 
 
@@ -39,14 +38,11 @@ class Outputs:
 
     def write(self, outcomes: Sequence[Outcome]) -> None:
         """Write all that was asked for. Raises InputError: the folder cannot be written."""
-        try:
-            write_outputs(self.out, outcomes, run=self.info)
-            for outcome in outcomes:
-                branches = self._branched(outcome) if self.branches else ()
-                if self.open_pr:
-                    self._requested(outcome, branches)
-        except OSError as error:
-            raise InputError(f"-o {self.out}: {error.strerror or error}", field="out") from error
+        branches = {one.name: self._branched(one) for one in outcomes} if self.branches else {}
+        write_outputs(self.out, outcomes, run=self.info, branches=branches)
+        scripts = sorted((self.out / "pull-requests").glob("*/*.sh")) if self.open_pr else ()
+        for script in scripts:
+            stderr().print(shown(f"open the pull request with: sh {script}"), soft_wrap=True, markup=False)
 
     def _branched(self, outcome: Outcome) -> tuple[Branch, ...]:
         """The branches in a repository on this machine; of others, and where it fails, a remark."""
@@ -70,8 +66,3 @@ class Outputs:
             told = f"branch {branch.name}" if branch.commit else f"no branch {branch.name}: {branch.reason}"
             remarks.print(shown(f"{outcome.name}: {told}"), soft_wrap=True, markup=False)
         return branches
-
-    def _requested(self, outcome: Outcome, branches: Sequence[Branch]) -> None:
-        for request in pull_requests(outcome, self.info, branches):
-            for name, content in request.files(outcome.name).items():
-                write_atomically(self.out / "pull-requests" / name, content)

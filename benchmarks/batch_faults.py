@@ -57,9 +57,8 @@ from repair.sandboxes.select import find_sandbox
 from repair.sources import Source, language_of
 
 if TYPE_CHECKING:
-    from repair.projects.bench import Tally
-
     from repair.model import Decoding, LineBelief, Model, Usage
+    from repair.projects.bench import Tally
     from repair.views import Hunk, View
 
 Row = dict[str, Any]
@@ -301,7 +300,7 @@ def _told(target: Target, fault: Broken, held: HeldOut, stages: Stages) -> Row:
         "tokens": sum(s.tokens for s in spent),
         "judged": judged, "early": early, "share": early / (judged * tests) if judged and tests else None,
         "run_seconds": round(sum(t.seconds for t in stages.tallies), 3),
-        "peak_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,  # of this process, model included
         "regressions": [], "hidden_broken": [],
     }  # fmt: skip
 

@@ -182,10 +182,14 @@ def disturbed(words: Sequence[str], folder: Path, log: Path, seconds: float, kil
         wait = dice.uniform(0.01, 1.4 / (kills + 2)) * seconds
         try:
             code = process.wait(wait)
+            kill_all(process)
             print(f"kill {number + 1}: too late, it ended with status {code} within {wait:.1f} s")
         except subprocess.TimeoutExpired:
             print(f"kill {number + 1}: {kill_all(process)} processes after {wait:.1f} s", flush=True)
             met += 1
+        except SystemExit:
+            kill_all(process)
+            raise
     undisturbed(words, folder, log)
     return met
 
@@ -215,6 +219,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.projects and not arguments.faults:
         arguments.faults = arguments.projects.parent / "faults"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs in a session of its own ends too
     with tempfile.TemporaryDirectory(prefix="emend-kills-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         given = repositories(folder / "repositories", arguments)

@@ -1,4 +1,4 @@
-"""How many results a second the store of a batch run takes: start and finish of an item, as its coordinator writes them.
+"""How many results a second the store of a batch run takes: an item's start and finish, as its coordinator writes.
 
     python benchmarks/batch_store.py [--results 500] [--fill] [URL ...]     # default: SQLite in a temporary folder
 
@@ -15,8 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(Path(__file__).parent))
 
 from scale import COSTS
 

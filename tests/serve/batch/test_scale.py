@@ -122,7 +122,7 @@ def test_mean_of_a_cut_lognormal_is_that_of_its_draws(scale):
 
 def test_the_measured_costs_can_be_read(scale):
     costs = scale.read_costs()
-    assert costs.mend.mean > 0 and costs.store > costs.sqlite > 0
+    assert costs.mend.mean > 0 and costs.store > 0 and costs.sqlite > 0
     assert "simulated h" in scale.compared(costs, [scale.Plan(repositories=50, workers=2)])
 
 

@@ -12,6 +12,7 @@ from typing import cast
 
 from repair.defects import Frame, Traceback
 from repair.traces import parse_error
+from repair.traces.text import without_colours
 from repair.verdicts import Outcome, TestResult
 
 _OUTCOMES = {o.value: o for o in Outcome}
@@ -50,6 +51,11 @@ def _text(record: Mapping[str, object], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _said(record: Mapping[str, object], key: str) -> str:
+    """A text for people; runners colour what they say when they are told to."""
+    return without_colours(_text(record, key))
+
+
 def _number(record: Mapping[str, object], key: str) -> float:
     value = record.get(key, 0)
     return float(value) if isinstance(value, int | float) else 0.0
@@ -73,12 +79,12 @@ def _trace(record: Mapping[str, object]) -> Traceback | None:
         for f in (_mapping(x) for x in _listed(found, "frames"))
         if f is not None
     )
-    return Traceback(_text(found, "type"), _text(found, "message"), frames)
+    return Traceback(_text(found, "type"), _said(found, "message"), frames)
 
 
 def _failure(record: Mapping[str, object]) -> Failure:
-    message = _text(record, "message")
-    return Failure(message, _trace(record), _text(record, "headline") or message.strip().rsplit("\n", 1)[-1])
+    message = _said(record, "message")
+    return Failure(message, _trace(record), _said(record, "headline") or message.strip().rsplit("\n", 1)[-1])
 
 
 def _records(report: bytes, nonce: str) -> list[Mapping[str, object]]:
@@ -144,7 +150,7 @@ class _Reader:
     def _test(self, record: Mapping[str, object]) -> None:
         test_id = _text(record, "id")
         outcome = _OUTCOMES.get(_text(record, "outcome"), Outcome.ERROR)
-        self.tests[test_id] = TestResult(test_id, outcome, _text(record, "message"), _number(record, "seconds"))
+        self.tests[test_id] = TestResult(test_id, outcome, _said(record, "message"), _number(record, "seconds"))
         trace = _trace(record)
         if trace is not None:
             self.traces[test_id] = trace

@@ -23,12 +23,17 @@ _ERROR_LINE = re.compile(rf"({_TYPE})(?: \[([\w$ ]{{1,80}})\])?(?::(?: (.*))?)?$
 _CONVENTIONAL = re.compile(rf"{_ENDINGS}\d*$")
 
 
+def without_colours(text: str) -> str:
+    """The text without a terminal's control sequences."""
+    return _ANSI.sub("", text)
+
+
 def clean_lines(text: str) -> list[str]:
     """The lines of `text` without colours and trailing blanks, each cut to MAX_LINE characters.
 
     Of a text longer than HEAD_LINES + TAIL_LINES lines, its first and last ones.
     """
-    lines = _ANSI.sub("", text).split("\n")
+    lines = without_colours(text).split("\n")
     if len(lines) > HEAD_LINES + TAIL_LINES:
         lines = [*lines[:HEAD_LINES], "", *lines[-TAIL_LINES:]]
     return [line[:MAX_LINE].rstrip() for line in lines]

@@ -32,7 +32,7 @@ _NAMED = 20  # tests that trailers name
 def fix_message(entry: Entry, run: RunInfo, *, with_tests: bool = False) -> str:
     """The message of the commit that makes a fix. Needs an entry with a fix."""
     fix = _fix(entry)
-    parts = [subject(entry.title), *_failed(entry), *_why(entry), _wrapped(f"{verified(fix)} {REVIEW}")]
+    parts = [subject(entry.called), *_failed(entry), *_why(entry), _wrapped(f"{verified(fix)} {REVIEW}")]
     if with_tests and fix.reproduction is not None:
         parts.append("The test that reproduces the failure is part of this commit.")
     return "\n\n".join((*parts, "\n".join(_trailers(entry, fix, run)))) + "\n"
@@ -46,14 +46,14 @@ def test_message(entry: Entry, run: RunInfo) -> str:
     body = f"It fails on the unchanged code with the reported error: {after[fix.reproduction.passes]}".strip(": ")
     quoted = _indented(one_line(fix.reproduction.before, 400))
     trailers = (f"Emend-Fault: {_value(entry.key)}", f"Emend-Version: {_value(run.version)}")
-    return "\n\n".join((subject(entry.title, "Test"), _wrapped(body), *quoted, "\n".join(trailers))) + "\n"
+    return "\n\n".join((subject(entry.called, "Test"), _wrapped(body), *quoted, "\n".join(trailers))) + "\n"
 
 
 def all_message(outcome: Outcome, known: Sequence[Entry], run: RunInfo) -> str:
     """The message of the commit that makes all fixes of a combination."""
     assert outcome.combination is not None
     wanted = [entry for key in outcome.combination.fixes for entry in known if entry.key == key]
-    listed = "\n".join(f"    {one_line(entry.title, 100)}" for entry in wanted)
+    listed = "\n".join(f"    {one_line(entry.called, 100)}" for entry in wanted)
     body = f"All of them were applied together and the whole test suite was run on that: it passes. {REVIEW}"
     trailers = (
         *(f"Emend-Fault: {_value(entry.key)}" for entry in wanted),

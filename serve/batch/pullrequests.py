@@ -83,7 +83,7 @@ def pull_requests(
     return tuple(
         PullRequest(
             entry.number,
-            subject(entry.title),
+            subject(entry.called),
             body(entry, entry.fix, run),
             written.get(entry.key) or branch_name(entry, prefix),
             base,

@@ -21,6 +21,7 @@ _ODD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
+_HUNK = re.compile(r"@@ -(\d+)")
 _STATES = {
     State.FIXED: "fixed",
     State.PROPOSED: "proposed, not tested",
@@ -44,7 +45,21 @@ class Entry:
     @property
     def name(self) -> str:
         """Number and slug, the stem of file and branch names."""
-        return f"{self.number:02}-{slug(self.title)}"
+        return f"{self.number:02}-{slug(self.called)}"
+
+    @property
+    def called(self) -> str:
+        """What its patch is called, by the function that it changes (`ordinal in humanize/number.py`); else the title."""
+        if self.fault is None or self.fix is None or not self.patched or not self.fix.paths:
+            return self.title
+        path, line = self.fix.paths[0], first_changed(self.fix.diff)
+        around = [f for f in self.fault.functions if f.path == path and f.name and f.first <= line <= f.last]
+        if not around:
+            return self.title
+        more = len(self.fix.paths) - 1
+        files = path if len(path) <= SUBJECT // 2 else path.rpartition("/")[2]
+        name = min(around, key=lambda f: f.last - f.first).name
+        return f"{name} in {files}" + (f" and {counted(more, 'file')} more" if more else "")
 
     @property
     def patched(self) -> bool:
@@ -72,6 +87,19 @@ def fixed_count(outcome: Outcome) -> str:
     states = [fix.state for fix in outcome.fixes if fix.diff]
     proposed = states.count(State.PROPOSED)
     return f"{states.count(State.FIXED):,}" + (f" + {proposed} proposed" if proposed else "")
+
+
+def first_changed(diff: str) -> int:
+    """The first old line (1-based) of a unified diff's first file that goes, or before which a line comes; 0: none."""
+    line = 0
+    for text in diff.split("\n"):
+        if line and text[:1] in "+-":
+            return line
+        if line:
+            line += 1
+        elif found := _HUNK.match(text):
+            line = int(found[1])
+    return 0
 
 
 def visible(text: str) -> str:
@@ -161,7 +189,8 @@ def top_places(fault: Fault) -> Sequence[Ranked]:
 def evidence_text(evidence: Evidence) -> tuple[str, str]:
     """A heading and the text below it (may be empty)."""
     if isinstance(evidence, FailingTest):
-        trace = "" if evidence.trace is None else _trace_text(evidence.trace)
+        told = evidence.trace is None or "Traceback (most recent call last)" in evidence.message
+        trace = "" if evidence.trace is None or told else _trace_text(evidence.trace)
         return evidence.test_id, "\n".join(part for part in (evidence.message.strip("\n"), trace) if part)
     if isinstance(evidence, Traceback):
         return f"{evidence.error_type}: {evidence.message}" if evidence.message else evidence.error_type, "\n".join(

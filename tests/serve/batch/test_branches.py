@@ -14,7 +14,7 @@ from serve.batch.messages import fix_message
 from serve.batch.wording import entries
 from tests.serve.batch.outcomes import CHANGED, FILES, RUN, encoding, hostile, make_repository, repaired, shell
 
-FIRST = "emend/01-zerodivisionerror-in-ordinal-humanize-number-py"
+FIRST = "emend/01-ordinal-in-humanize-number-py"
 NAMES = [
     FIRST, "emend/02-assertionerror-in-uni", "emend/03-wrong-value-in-crlf-py", "emend/04-wrong-last-line",
     "emend/05-wrong-name-in-latin-py", "emend/06-k6", "emend/all",

@@ -121,8 +121,8 @@ def test_a_pull_request_has_what_a_reviewer_needs():
     requests = pull_requests(repaired("/srv/h", COMMIT), RUN)
     assert [r.number for r in requests] == [1, 2, 3, 4, 5, 6]  # 8 is only proposed
     first = requests[0]
-    assert first.title == "Fix ZeroDivisionError in ordinal (humanize/number.py)"
-    assert (first.head, first.base) == ("emend/01-zerodivisionerror-in-ordinal-humanize-number-py", "main")
+    assert first.title == "Fix ordinal in humanize/number.py"
+    assert (first.head, first.base) == ("emend/01-ordinal-in-humanize-number-py", "main")
     for wanted in (
         "- `tests/test_number.py::test_zero`", "ZeroDivisionError: division by zero", "+    return 10 / n if n else 0",
         "| passing tests that were run again | 688 |", "With this patch 2 failing tests pass;",

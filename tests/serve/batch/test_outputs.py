@@ -57,7 +57,7 @@ def test_what_an_earlier_write_left_is_removed_and_files_of_others_stay(tmp_path
     write_outputs(tmp_path, less, run=RUN)
     gone = before.keys() - contents(tmp_path).keys()
     assert {path for path in gone if "/humanize/" in path} == {
-        "patches/humanize/01-zerodivisionerror-in-ordinal-humanize-number-py.patch", "patches/humanize/all.patch",
+        "patches/humanize/01-ordinal-in-humanize-number-py.patch", "patches/humanize/all.patch",
         "pull-requests/humanize/01.json", "pull-requests/humanize/01.md", "pull-requests/humanize/01.sh",
     }  # fmt: skip
     assert not (tmp_path / "patches/hostile").exists()

@@ -49,7 +49,7 @@ class Entry:
 
     @property
     def called(self) -> str:
-        """What its patch is called, by the function that it changes (`ordinal in humanize/number.py`); else the title."""
+        """What its patch is called: the function that it changes (`ordinal in humanize/number.py`), else the title."""
         if self.fault is None or self.fix is None or not self.patched or not self.fix.paths:
             return self.title
         path, line = self.fix.paths[0], first_changed(self.fix.diff)

@@ -16,6 +16,7 @@ from serve.batch.budget import used
 from serve.batch.items import ItemState, Kind, Ref
 from serve.batch.run import Progress, Unwatched, Watch
 from serve.batch.store import Row
+from serve.batch.wording import counted
 from serve.batch.work import Item
 from serve.printing import shown
 
@@ -111,7 +112,7 @@ def line_text(line: Line, row: Row) -> str:
     if ended.standing:
         return f"{told}: {ended.standing.value}, {ended.reason}"
     if ended.diagnosis:
-        return f"{told}: {line.tests} tests, {line.faults} faults"
+        return f"{told}: {counted(line.tests, 'test')}, {counted(line.faults, 'fault')}"
     if ended.fix:
         return f"{told}: {ended.fix.state.value}{f', {ended.fix.reason}' if ended.fix.reason else ''}"
     return f"{told}: {'all tests pass' if ended.combination and ended.combination.passed else 'does not pass'}"

@@ -96,7 +96,7 @@ def _repository(outcome: Outcome, diagnosis: Diagnosis, run: RunInfo) -> Iterato
     for entry in entries(outcome):
         yield from _fault(entry, run)
     combination = outcome.combination
-    if combination is not None and (combination.fixes or combination.left_out):
+    if combination is not None and (len(combination.fixes) > 1 or combination.left_out):
         yield "### All fixes together\n"
         passed = "all tests that passed before still pass" if combination.passed else "they do not pass the tests"
         yield f"{counted(len(combination.fixes), 'fix')} applied together: {passed}.\n"

@@ -24,6 +24,7 @@ from serve.batch.resuming import check_same, new_run, run_of, settings_text, sto
 from serve.batch.run import Ending, Plan, run_batch
 from serve.batch.shards import open_stores
 from serve.batch.store import RunStore
+from serve.batch.wording import counted
 from serve.batch.work import Steps
 from serve.boundary import INTERRUPTED
 from serve.commands.batch_outputs import Outputs
@@ -200,7 +201,7 @@ def _tell(given: Given, ending: Ending) -> None:
     for outcome in ending.outcomes:
         counts[outcome.standing] = counts.get(outcome.standing, 0) + 1
     told = ", ".join(f"{number} {standing.value}" for standing, number in sorted(counts.items()))
-    remarks.print(f"{len(ending.outcomes)} repositories: {told}.", soft_wrap=True, markup=False)
+    remarks.print(f"{counted(len(ending.outcomes), 'repository')}: {told}.", soft_wrap=True, markup=False)
     for outcome in ending.outcomes:
         if not is_good(outcome):
             remarks.print(

@@ -127,5 +127,5 @@ def test_quiet_says_nothing_and_plain_consoles_get_lines(tmp_path):
         assert isinstance(watch, PlainWatch)
         play(tmp_path, [order("a")], {"a": Script(attacks="mend")}, watch=watch)
     assert console.file.getvalue().split("\n")[:2] == [
-        "a: diagnose: 10 tests, 1 faults", "a: mend f0: hostile, the tests of a attack what runs them",
+        "a: diagnose: 10 tests, 1 fault", "a: mend f0: hostile, the tests of a attack what runs them",
     ]  # fmt: skip

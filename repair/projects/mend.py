@@ -75,6 +75,8 @@ def mend(  # noqa: PLR0913  (all that a repair starts from)
     except OracleError as error:
         fix = Fix(fault.key, State.UNFIXED, str(error))
     spent = replace(_spent(tally, model, used), seconds=time.monotonic() - started, candidates=fix.spent.candidates)
+    if reproduction is not None and fix.state is State.FIXED:
+        reproduction = replace(reproduction, passes=True)  # the fix was judged by it
     return replace(fix, spent=spent, reproduction=reproduction)
 
 

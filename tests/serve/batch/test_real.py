@@ -1,23 +1,20 @@
-"""The real steps on small real repositories, from the command's arguments to its files: alerts, reports, failing tests."""
+"""The real steps on small real repositories, from the command to its files: alerts, reports, failing tests."""
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from repair.executors import Serial
-from repair.projects.values import Bounds, Fault, Order
-from repair.projects.values import State as Ended
+from repair.projects.values import Bounds, Order
 from serve.batch.alerts import alert_faults
 from serve.batch.models import LoadedModel
 from serve.batch.orders import Asked
 from serve.batch.real import RealSteps
-from serve.batch.work import Kept
+from serve.batch.work import Kept, Written
 from serve.commands.batch import Given, run
 from serve.oracles import Judging
-from tests.repair.projects.conftest import Repo
 
 TEST = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q"
 SHOP = """\
@@ -67,13 +64,13 @@ def shop(new_repo):
     return made
 
 
-def given(tmp_path, place, *, log="", alerts="", **more):
+def given(tmp_path, place, *, log="", alerts="", candidates=60, **more):
     files = {}
     for name, text in (("log", log), ("sarif", alerts)):
         if text:
             files[name] = tmp_path / name
             files[name].write_text(text)
-    bounds = Bounds(candidates=16, fault_seconds=0)
+    bounds = Bounds(candidates=candidates, fault_seconds=0)
     base = Order("", "", test=TEST, python=sys.executable, bounds=bounds)
     asked = Asked((str(place),), base=base, **files)
     return Given(asked, tmp_path / "out", model="none", sandbox_minimum="E", unsafe_no_sandbox=True, quiet=True, **more)
@@ -91,7 +88,7 @@ def report(out):
 
 def test_alerts_of_a_healthy_repository_are_mended_and_its_tests_judge(tmp_path, shop, print_of):
     before = print_of(shop.folder)
-    assert run(given(tmp_path, shop.folder, alerts=sarif(6))) == 1
+    assert run(given(tmp_path, shop.folder, alerts=sarif(6), candidates=12)) == 1
     found = report(tmp_path / "out")
     assert (found["standing"], found["diagnosis"]["notes"]) == ("partly repaired", ["all 2 tests pass"])
     (fix,) = found["fixes"]
@@ -119,3 +116,11 @@ def test_a_report_gets_a_test_that_its_fix_is_judged_by(tmp_path, shop):
     shop.git("apply", str(tmp_path / "out" / "patches" / "shop" / "all.patch"))
     assert pytest_of(shop) == 0
     assert test["test"] in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_report_is_not_taken_for_what_an_alert_means(tmp_path):
+    (tmp_path / "shop.py").write_text(SHOP)
+    (fault,), _ = alert_faults(sarif(6), tmp_path)
+    steps = RealSteps(tmp_path / "cache", Serial(tmp_path / "shelf").shelf(), LoadedModel("none"), Judging("E", True))
+    order = Order("shop", str(tmp_path / "nowhere"), report=LOG)
+    assert steps.reproduce(order, fault, Kept()) == (Written(), Kept())

@@ -128,6 +128,11 @@ class ProjectBench:
         self.whole: dict[Patch, Observation] = {}  # the last whole run of each patch that had one
 
     @property
+    def oracle(self) -> ProjectOracle:
+        """What it was opened from."""
+        return self._oracle
+
+    @property
     def runs(self) -> int:
         """How often tests were run, in part or in whole."""
         return self.tally.runs

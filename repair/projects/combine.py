@@ -15,7 +15,9 @@ from repair.candidates import Candidate
 from repair.diffs import diff_paths, parse_diff, render_diff
 from repair.edits import Edit, FilePatch, Patch, Span
 from repair.errors import InputError, OracleError, PatchError
+from repair.oracles.judging import patched_sources
 from repair.projects.bench import ProjectBench, ProjectOracle, Tally
+from repair.projects.reproduce import confirm
 from repair.projects.values import Combination, Fix, Groundwork, Project, Spent, State
 from repair.sandbox import Sandbox
 from repair.sources import Source, read_source
@@ -36,7 +38,8 @@ def combine(project: Project, fixes: Sequence[Fix], groundwork: Groundwork, sand
     """The FIXED ones together. Zero or one needs no run: it was judged alone.
 
     A combination passes when each of its fixes' tests passes and no test that passed before does not, seen in a whole
-    run. Raises SandboxError when that boundary breaks.
+    run; tests that were written for a report, which the tree lacks, are run by themselves.
+    Raises SandboxError when that boundary breaks.
     """
     started, tally = time.monotonic(), Tally()
     sources, left_out = _sources(project.root, fixes), list[tuple[str, str]]()
@@ -54,7 +57,7 @@ def combine(project: Project, fixes: Sequence[Fix], groundwork: Groundwork, sand
             kept.append(_Laid(fix, patch))
     done = Combination((), tuple(left_out), reason="there is no fix to combine")
     if len(kept) > 1:
-        expected = frozenset(test for one in kept for test in one.fix.fixed)
+        expected = _expected(kept)
         oracle = ProjectOracle(project, tuple(sources.values()), groundwork, sandbox, expected, tally=tally)
         done = _judged(oracle, kept, left_out)
     elif kept:
@@ -87,6 +90,7 @@ class _Trial:
     """Runs of combinations, remembered; `why` is what the last one that failed said."""
 
     bench: ProjectBench
+    tested: bool  # whether the project has tests
     left: int = _RUNS
     why: str = ""
     seen: dict[frozenset[str], bool] = field(default_factory=dict[frozenset[str], bool])
@@ -98,12 +102,34 @@ class _Trial:
             return True  # judged alone before
         if key not in self.seen:
             self.left -= 1
-            expected = frozenset(test for one in laid for test in one.fix.fixed)
-            candidate = Candidate(merged([one.patch for one in laid]), "combination")
-            judgement = self.bench.judge_whole(candidate, expected)
-            self.seen[key] = judgement.verdict is Verdict.PLAUSIBLE
-            self.why = self.why if self.seen[key] else judgement.reason
+            wrong = self._wrong(laid, merged([one.patch for one in laid]))
+            self.seen[key] = not wrong
+            self.why = wrong or self.why
         return self.seen[key]
+
+    def _wrong(self, laid: Sequence[_Laid], patch: Patch) -> str:
+        """Why the fixes do not stand together, "" when they do."""
+        if self.tested:
+            judgement = self.bench.judge_whole(Candidate(patch, "combination"), _expected(laid))
+            # with no failing test of the tree among theirs a good run is undecided
+            if judgement.verdict not in (Verdict.PLAUSIBLE, Verdict.UNDECIDED) or patch not in self.bench.whole:
+                return judgement.reason or "they do not pass together"
+        written = [one.fix.reproduction for one in laid if one.fix.reproduction]
+        if not written:
+            return ""
+        oracle = self.bench.oracle
+        files = {p: s.to_bytes() for p, s in patched_sources({s.path: s for s in oracle.sources}, patch).items()}
+        for test in written:
+            self.bench.tally.runs += 2
+            if not confirm(oracle.project, test, files, oracle.sandbox).passes:
+                return f"{test.test} does not pass with them"
+        return ""
+
+
+def _expected(laid: Iterable[_Laid]) -> frozenset[str]:
+    """The tests of the tree that the fixes make pass."""
+    written = {one.fix.reproduction.test for one in laid if one.fix.reproduction}
+    return frozenset(test for one in laid for test in one.fix.fixed) - written
 
 
 def _judged(oracle: ProjectOracle, kept: Sequence[_Laid], left_out: list[tuple[str, str]]) -> Combination:
@@ -112,7 +138,7 @@ def _judged(oracle: ProjectOracle, kept: Sequence[_Laid], left_out: list[tuple[s
     standing, rest = list[_Laid](), list(kept)
     try:
         with oracle.open() as bench:
-            trial = _Trial(bench)
+            trial = _Trial(bench, bool(oracle.groundwork.passing or oracle.groundwork.failing))
             if trial.passes(kept):
                 return _combination(kept, left_out, sources, passed=True, reason=f"{len(kept)} fixes stand together")
             while rest and trial.left > 0:

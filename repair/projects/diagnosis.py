@@ -69,21 +69,24 @@ def diagnose(
 ) -> tuple[Diagnosis, Groundwork]:
     """Run the tests, find the faults, rank where they may be.
 
-    Raises Refusal where there is nothing to repair or nothing follows from the tests, SandboxError, ModelError.
+    With alerts or a report a repository without failing tests is no refusal: its passing tests judge what is proposed
+    for them. Raises Refusal where there is nothing to repair or nothing follows from the tests, SandboxError,
+    ModelError.
     """
     started = time.monotonic()
     before = model.usage if model else None
     bound = bound.within(project.order.bounds.seconds)
     past = history or _history(project)
     if not project.command:
-        case = Case(project, model, past, source_paths(project.root), None, Traced())
-        faults = case.reported(())[0]
-        if not faults and not project.order.alerts:
-            raise Refusal(Standing.NO_TESTS, "there are no tests and no report; give --test or an error report")
-        diagnosis, groundwork = case.result(faults, ())
+        diagnosis, groundwork = _untested(project, model, past)
     else:
-        with open_tests(project, sandbox, bound.limits) as tests:
-            diagnosis, groundwork = _examined(project, tests, model, past, bound, refuser)
+        try:
+            with open_tests(project, sandbox, bound.limits) as tests:
+                diagnosis, groundwork = _examined(project, tests, model, past, bound, refuser)
+        except Refusal as refusal:
+            if refusal.standing is not Standing.NO_TESTS or not _told(project):
+                raise
+            diagnosis, groundwork = _untested(project, model, past, refusal.reason)
     spent = replace(diagnosis.spent, seconds=time.monotonic() - started)
     if model and before:
         prompt = model.usage.prompt_tokens - before.prompt_tokens
@@ -95,6 +98,20 @@ def diagnose(
 
 def _history(project: Project) -> History:
     return GitHistory(project.git_dir, project.commit) if project.git_dir else RecordedHistory()
+
+
+def _told(project: Project) -> bool:
+    """Whether somebody else than the tests speaks of faults."""
+    return bool(project.order.report.strip() or project.order.alerts.strip())
+
+
+def _untested(project: Project, model: Model | None, past: History, why: str = "") -> tuple[Diagnosis, Groundwork]:
+    """By the report alone; `why` there are no tests."""
+    case = Case(project, model, past, source_paths(project.root), None, Traced())
+    faults, notes = case.reported(())
+    if not faults and not project.order.alerts.strip():
+        raise Refusal(Standing.NO_TESTS, why or "there are no tests and no report; give --test or an error report")
+    return case.result(faults, (*((why,) if why else ()), *notes))
 
 
 def _examined(
@@ -112,21 +129,23 @@ def _examined(
     if refusal := all_fail(baseline, refuser, ours):
         raise refusal
     baseline = without(baseline, refuser, ours)
-    asked = project.order.report.strip()
-    if not baseline.settled.failing and not asked:
+    if not baseline.settled.failing and not _told(project):
         raise nothing_fails(baseline)
     traced = _traced(tests, baseline, paths, bound)
     case = Case(project, model, past, paths, baseline, traced)
     groups = case.groups()
     faults, notes = case.reported(groups)
-    if not faults:
-        raise nothing_fails(baseline)
+    if not baseline.settled.failing:
+        nothing = nothing_fails(baseline)
+        if not faults and not project.order.alerts.strip():
+            raise nothing
+        notes = (nothing.reason, *notes)
     return case.result(faults, notes)
 
 
 def _traced(tests: Tests, baseline: Baseline, paths: Sequence[str], bound: Bound) -> Traced:
     settled = baseline.settled
-    if not tests.suite.selects or settled.failing <= ONLY_WHOLE:
+    if not tests.suite.selects or (settled.failing | settled.passing) <= ONLY_WHOLE:
         return Traced()
     order = [t.test_id for t in baseline.runs[0].observation.tests]
     wanted = Wanted(

@@ -87,7 +87,9 @@ class Case:
             if told.others and told.named:
                 notes.append(f"{len(told.others)} faults are not in the report that was given; they come last")
             if alone and self.baseline is not None:
-                notes.append("what the report tells of does not fail here, or nothing says where; no test can judge it")
+                notes.append(
+                    "what the report tells of fails in no test here, or nothing says where: only a new one can judge it"
+                )
         faults = [self._fault(one) for one in chosen[:most]]
         faults += [self._reported_fault(found) for found in alone[: max(0, most - len(faults))]]
         if left := len(chosen) + len(alone) - len(faults):

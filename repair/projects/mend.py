@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from repair.candidates import Candidate
-from repair.defects import Budget, Defect, FailingTest, RepairRequest
+from repair.defects import Budget, Defect, FailingTest, Location, RepairRequest
 from repair.diffs import render_diff
 from repair.edits import Patch
 from repair.errors import InputError, OracleError
@@ -75,6 +75,8 @@ def mend(  # noqa: PLR0913  (all that a repair starts from)
     except OracleError as error:
         fix = Fix(fault.key, State.UNFIXED, str(error))
     spent = replace(_spent(tally, model, used), seconds=time.monotonic() - started, candidates=fix.spent.candidates)
+    if reproduction is not None and fix.state is State.FIXED:
+        reproduction = replace(reproduction, passes=True)  # the fix was judged by it
     return replace(fix, spent=spent, reproduction=reproduction)
 
 
@@ -112,6 +114,14 @@ def prior(fault: Fault, sources: Sequence[Source]) -> dict[tuple[str, int], floa
             mass[place.path, line] += place.score / len(held)
     top = max(mass.values(), default=0.0)
     return {at: (_PRIOR_FLOOR + m / top) ** _PRIOR_POWER for at, m in mass.items()} if top else {}
+
+
+def told_place(fault: Fault) -> Location | None:
+    """The place of a fault that no test speaks of, where it is told and not guessed, as by an alert."""
+    places = [place for place in fault.lines if place.first]
+    if fault.tests or len(places) != 1 or places[0].score < 1:
+        return None
+    return Location(places[0].path, places[0].first, max(places[0].first, places[0].last))
 
 
 def _lines_of(place: Ranked) -> range:
@@ -163,7 +173,7 @@ class _Mending:
         started, base = time.monotonic(), self.model.usage if self.model else Usage()
         seconds = min((s for s in (self.bounds.fault_seconds, self.bounds.seconds) if s), default=inf)
         budget = Budget(self.bounds.candidates, seconds)
-        request = RepairRequest(sources, Defect(self.fault.evidence), budget)
+        request = RepairRequest(sources, Defect(self.fault.evidence), budget, told_place(self.fault))
 
         def over() -> str:
             spent = _spent(self.bench.tally, self.model, base)

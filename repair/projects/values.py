@@ -43,6 +43,10 @@ class Refusal(Exception):
         super().__init__(reason)
         self.standing, self.reason = standing, reason
 
+    def __reduce__(self) -> tuple[type[Refusal], tuple[Standing, str]]:
+        # an exception is made again from what it shows, which is the reason alone
+        return type(self), (self.standing, self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:

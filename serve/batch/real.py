@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from repair.defects import Diagnostic, FailingTest, Report, Traceback
+from repair.errors import InputError, OracleError
 from repair.projects.values import (
     Combination,
     Diagnosis,
@@ -23,19 +24,15 @@ from repair.projects.values import (
     Order,
     Project,
     Refusal,
-    Reproduction,
     Spent,
     Standing,
 )
 from serve.batch.models import ModelSource
-from serve.batch.work import Kept, Mending
+from serve.batch.work import Kept, Mending, Written
 from serve.oracles import Judging
 
 if TYPE_CHECKING:
     from repair.executors import Shelf
-
-# what says that no test fails; alerts are worked on all the same
-_NO_FAILURE = frozenset({Standing.HEALTHY, Standing.FLAKY, Standing.NO_TESTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +58,7 @@ class RealSteps:
         from repair.projects.diagnosis import diagnose
         from repair.projects.trees import pack_tree
 
-        sandbox = self.judging.sandbox()
-        try:
-            diagnosis, groundwork = diagnose(project, sandbox, self.model.get())
-        except Refusal as refusal:
-            if not project.order.alerts or refusal.standing not in _NO_FAILURE:
-                raise
-            diagnosis, groundwork = _without_failures(project, refusal), Groundwork(frozenset(), frozenset())
+        diagnosis, groundwork = diagnose(project, self.judging.sandbox(), self.model.get())
         if project.order.alerts:
             from serve.batch.alerts import alert_faults
 
@@ -80,12 +71,20 @@ class RealSteps:
         ticket = self.shelf.put(pickle.dumps(groundwork, pickle.HIGHEST_PROTOCOL))
         return diagnosis, Kept(diagnosis.commit, ticket, self.shelf.put(pack_tree(project.root)))
 
-    def reproduce(self, order: Order, fault: Fault, kept: Kept) -> tuple[Reproduction | None, Kept]:
+    def reproduce(self, order: Order, fault: Fault, kept: Kept) -> tuple[Written, Kept]:
         """As Steps."""
-        from repair.projects.reproduce import reproduce
+        from repair.projects.reproduce import attempt
 
+        report = _report_of(fault, order)
+        if not report:  # an alert, or what a compiler says
+            return Written(), kept
         with self._project(order, kept) as project:
-            return reproduce(project, _report_of(fault) or order.report, self.judging.sandbox()), kept
+            try:
+                found = attempt(project, report, self.judging.sandbox())
+            except (InputError, OracleError) as error:
+                return Written(None, f"no test could be written for it: {error}"), kept
+        reason = "" if found.reproduction else f"no test could be written for it: {found.reason}"
+        return Written(found.reproduction, reason), kept
 
     def mend(self, mending: Mending, kept: Kept, cancelled: Callable[[], bool]) -> tuple[Fix, Kept]:
         """As Steps."""
@@ -129,16 +128,16 @@ class RealSteps:
         return cast("Groundwork", pickle.loads(content)), kept, spent
 
 
-def _without_failures(project: Project, refusal: Refusal) -> Diagnosis:
-    return Diagnosis(
-        project.commit, project.branch, project.language, project.command, project.runner, project.environment,
-        0, 0, (), (), (), (*project.notes, refusal.reason),
-    )  # fmt: skip
+def _report_of(fault: Fault, order: Order) -> str:
+    """The text that a fault without tests is known by, "" for one that no test can be written for.
 
+    The whole report where it speaks of nothing else: around a traceback stands how to get it.
+    """
+    from repair.traces import parse_error
 
-def _report_of(fault: Fault) -> str:
-    """The text of what a fault without tests is known by, in the form of Python's own reports."""
-    return "\n\n".join(text for one in fault.evidence if (text := _evidence_text(one)))
+    told = "\n\n".join(text for one in fault.evidence if (text := _evidence_text(one)))
+    alone = all(one in fault.evidence for one in parse_error(order.report).evidence)
+    return order.report if told and alone else told
 
 
 def _evidence_text(evidence: FailingTest | Traceback | Diagnostic | Report) -> str:

@@ -21,7 +21,7 @@ from repair.projects.values import (
     Standing,
     State,
 )
-from serve.batch.work import Kept, Mending
+from serve.batch.work import Kept, Mending, Written
 
 _DEAD = 9  # exit code of a worker that is told to die
 
@@ -95,11 +95,11 @@ class ScriptedSteps:
         fix = Fix(fault.key, State.FIXED, diff=diff, paths=(f"{fault.key}.py",), fixed=fault.tests, spent=script.spent)
         return fix, kept
 
-    def reproduce(self, order: Order, fault: Fault, kept: Kept) -> tuple[Reproduction | None, Kept]:
+    def reproduce(self, order: Order, fault: Fault, kept: Kept) -> tuple[Written, Kept]:
         """As Steps."""
         self._begin(order, "reproduce", fault.key)
         path = "tests/test_report.py"
-        return Reproduction(path, "def test(): ...\n", f"{path}::test", order.report), kept
+        return Written(Reproduction(path, "def test(): ...\n", f"{path}::test", order.report)), kept
 
     def combine(self, order: Order, fixes: Sequence[Fix], kept: Kept) -> tuple[Combination, Kept]:
         """As Steps."""

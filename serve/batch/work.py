@@ -63,6 +63,14 @@ def read_shelved(texts: tuple[str, ...]) -> Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a report: a test, or one sentence that says why there is none."""
+
+    reproduction: Reproduction | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Mending:
     """What one fault's repair starts from. `reproduction`: a test that was written for want of others."""
 
@@ -86,8 +94,8 @@ class Steps(Protocol):
         """Run the tests and rank the places of their faults."""
         ...
 
-    def reproduce(self, order: Order, fault: Fault, kept: Kept) -> tuple[Reproduction | None, Kept]:
-        """Write a test that fails as the order's report says of the fault; None where that was not possible."""
+    def reproduce(self, order: Order, fault: Fault, kept: Kept) -> tuple[Written, Kept]:
+        """Write a test that fails as the order's report says of the fault, where that is possible."""
         ...
 
     def mend(self, mending: Mending, kept: Kept, cancelled: Callable[[], bool]) -> tuple[Fix, Kept]:
@@ -175,15 +183,18 @@ class Work:
         def cancelled() -> bool:
             return self.control.stopped(order.name)
 
-        kept, reproduction = item.kept, None
+        kept, written, begun = item.kept, Written(), time.monotonic()
         if not fault.tests and order.report:
-            reproduction, kept = self.steps.reproduce(order, fault, kept)
-        fix, kept = self.steps.mend(Mending(order, fault, item.bounds, reproduction), kept, cancelled)
+            written, kept = self.steps.reproduce(order, fault, kept)
+        writing = Spent(seconds=time.monotonic() - begun)
+        fix, kept = self.steps.mend(Mending(order, fault, item.bounds, written.reproduction), kept, cancelled)
+        spent = fix.spent + writing
         if fix.state is State.CANCELLED and cancelled():
-            return Result(Ended(spent=fix.spent), kept, stopped=True)
-        if fix.reproduction is None:
-            fix = replace(fix, reproduction=reproduction)
-        return Result(Ended(fix=fix, spent=fix.spent), kept)
+            return Result(Ended(spent=spent), kept, stopped=True)
+        fix = replace(fix, reproduction=fix.reproduction or written.reproduction, spent=spent)
+        if written.reason:
+            fix = replace(fix, reason="; ".join(part for part in (fix.reason, written.reason) if part))
+        return Result(Ended(fix=fix, spent=spent), kept)
 
 
 def _failed(reason: str, seconds: float, item: Item) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -291,3 +292,32 @@ def test_faults_over_the_bound_are_named_and_left(tmp_path):
     diagnosis, _ = diagnosed(project(tmp_path, files, bounds=Bounds(faults=1)))
     assert len(diagnosis.faults) == 1
     assert "1 more faults were found than are worked on (1)" in diagnosis.notes
+
+
+HEALTHY = {"words.py": WORDS.replace("double(1)", "1"), "number.py": "def double(n):\n    return n + n\n"}
+HEALTHY["test_words.py"] = "from words import shout\n\n\ndef test_shout():\n    assert shout('a') == 'A'\n"
+
+
+def test_alerts_of_a_healthy_repository_get_its_tests_as_groundwork(tmp_path):
+    diagnosis, groundwork = diagnosed(project(tmp_path, HEALTHY, alerts="{}"))
+    assert (diagnosis.faults, diagnosis.passing, diagnosis.notes) == ((), 1, ("all 1 tests pass",))
+    assert groundwork.passing == {"test_words.py::test_shout"}
+    assert groundwork.lines["test_words.py::test_shout"] == {"words.py": {11}}
+
+
+def test_a_report_over_a_healthy_repository_is_its_fault(tmp_path):
+    diagnosis, groundwork = diagnosed(project(tmp_path, HEALTHY, report=LOG))
+    assert [(f.tests, f.lines[0].first) for f in diagnosis.faults] == [((), 11)]
+    assert diagnosis.notes[0] == "all 1 tests pass" and groundwork.traced
+
+
+def test_where_the_command_finds_no_test_alerts_are_left(tmp_path):
+    diagnosis, groundwork = diagnosed(project(tmp_path, {"a.py": "x = 1\n", "test_a.py": ""}, alerts="{}"))
+    assert (diagnosis.tests, groundwork.passing) == (0, frozenset())
+    assert "no tests" in diagnosis.notes[0]
+
+
+def test_a_refusal_survives_the_way_between_processes():
+    refusal = pickle.loads(pickle.dumps(Refusal(Standing.HOSTILE, "it attacks")))
+    assert (type(refusal), refusal.standing, refusal.reason) == (Refusal, Standing.HOSTILE, "it attacks")
+    assert str(refusal) == "it attacks"

@@ -218,7 +218,7 @@ def test_a_reproduction_is_the_failing_test(shop):
     given = Reproduction("test_report.py", text, "test_report.py::test_report", "AssertionError")
     fault = shops.fault("report", files=("prices.py",))
     fix = mend(project, fault, ground, None, shops.sandbox(), Bounds(), reproduction=given, options=QUICK)
-    assert (fix.state, fix.reproduction) == (State.FIXED, given)
+    assert (fix.state, fix.reproduction) == (State.FIXED, replace(given, passes=True))
     assert fix.checked == 3 and given.test in fix.fixed
     assert not (project.root / given.path).exists()
 
@@ -279,6 +279,17 @@ def test_nothing_and_one_need_no_run(shop, total_fix):
     one = combine(shop[0], (total_fix[0], Fix("x", State.PROPOSED)), shop[1], shops.sandbox())
     assert nothing == Combination((), reason="there is no fix to combine", spent=nothing.spent)
     assert (one.fixes, one.diff, one.passed, one.spent.test_runs) == (("total",), total_fix[0].diff, True, 0)
+
+
+def test_what_a_report_asked_for_is_tried_by_its_own_test(shop, label_fix):
+    text = "from prices import total\n\n\ndef test_report():\n    assert total([4]) == {}\n"
+    fix = given_fix(shop, "total", "prices.py", "result -= price", "result += price")
+    for wanted, stands in ((4, ("total", "label")), (5, ("total",))):
+        test = Reproduction("test_report.py", text.format(wanted), "test_report.py::test_report", "", passes=True)
+        told = replace(fix, fixed=(test.test,), reproduction=test)
+        both = combine(shop[0], (told, label_fix), shop[1], shops.sandbox())
+        assert both.fixes == stands, both
+    assert "test_report does not pass" in both.left_out[0][1]
 
 
 def test_merging_keeps_disjoint_edits_and_refuses_others(shop):

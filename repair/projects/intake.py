@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from repair.errors import InputError, OracleError
@@ -67,7 +67,7 @@ class _Code:
     git_dir: Path | None = None
     beside: Path | None = None  # the user's checkout
     notes: tuple[str, ...] = ()
-    lacking: Lacking = Lacking()
+    lacking: Lacking = field(default_factory=Lacking)
 
 
 def _opened(order: Order, folder: Path, cache: Path, sandbox: Sandbox, commit: str, packed: bytes | None) -> Project:

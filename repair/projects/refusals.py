@@ -71,15 +71,8 @@ def refused_by(
     `absent` are paths that the tree lacks (`Project.absent`), `pointers` files without their content, of which a
     failure may say no more than that they cannot be read: it is enough that it names one. Fit for one test too.
     """
-    for path in pointers:
-        name = re.escape(path.rpartition("/")[2])
-        if _POINTER.search(output) or re.search(rf"(?<![\w.-]){name}(?![\w-])", output):
-            reason = f"its tests need {path}, which is only an LFS pointer here; run `git lfs pull` in the checkout"
-            return Refusal(Standing.UNREADABLE, reason)
-    for path in absent:
-        if re.search(rf"(?:No such file|ENOENT|not found|does not exist|NoSuchFile)[^\n]*{re.escape(path)}", output):
-            reason = f"its tests need {path}, which is not here; run `git submodule update --init` or `git lfs pull`"
-            return Refusal(Standing.UNREADABLE, reason)
+    if refusal := _lacking(output, absent, pointers):
+        return refusal
     if _LOCALE.search(output):
         reason = "its tests need a locale that is not installed here; install it (apt install locales-all, or the like)"
         return Refusal(Standing.NO_ENVIRONMENT, reason)
@@ -98,6 +91,20 @@ def refused_by(
         )
         return Refusal(Standing.NEEDS_NETWORK, reason)
     return _built(output, own) or _denied(output)
+
+
+def _lacking(output: str, absent: Iterable[str], pointers: Iterable[str]) -> Refusal | None:
+    """Whether a test asks for what the tree has not."""
+    for path in pointers:
+        name = re.escape(path.rpartition("/")[2])
+        if _POINTER.search(output) or re.search(rf"(?<![\w.-]){name}(?![\w-])", output):
+            reason = f"its tests need {path}, which is only an LFS pointer here; run `git lfs pull` in the checkout"
+            return Refusal(Standing.UNREADABLE, reason)
+    for path in absent:
+        if re.search(rf"(?:No such file|ENOENT|not found|does not exist|NoSuchFile)[^\n]*{re.escape(path)}", output):
+            reason = f"its tests need {path}, which is not here; run `git submodule update --init` or `git lfs pull`"
+            return Refusal(Standing.UNREADABLE, reason)
+    return None
 
 
 def _service(output: str) -> str:

@@ -187,10 +187,7 @@ def attacks(checkout: Path, out: Path) -> str:
 
 def cases(folder: Path, out: Path) -> dict[str, Case]:
     """By name; each is made at `folder`/name. `out` is where the run writes."""
-    broken = {
-        "fast/__init__.py": "from fast._speedups import add\n",
-        "test_fast.py": "import fast\n\ndef test(): ...\n",
-    }
+    broken = {"fast/__init__.py": "from fast._speedups import add\n", "test_fast.py": "import fast\ndef test(): ...\n"}
     hostile = {"test_attack.py": attacks(folder / "hostile", out)}
     return {
         "good": Case(files(FAULTY), Standing.REPAIRED, ("1 of 1 fault has a fix",)),

@@ -28,17 +28,22 @@ WHOLE_LIMITS = Limits(
     output_bytes=8 * MIB,
 )  # fmt: skip
 _HANGING_SECONDS = 60.0
+_HANGING_SHARE = 4  # a single test hangs after this part of what all may take
 _PYTHONS = (Tool.PYTEST, Tool.UNITTEST, Tool.PYTHON)
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 _FIXTURE = re.compile(r"fixture '\w+' not found")
+_LEAVE_OUT = "leave that test out with --test"
 _SHOWN = 300  # characters of what was printed
 
 Refuser = Callable[[str], Refusal | None]
 """Tells from a text whether it speaks of what is missing around the code: packages, the network, a service."""
 
 
-def environment_of(paths: Iterable[str]) -> Refuser:
-    """The Refuser of a project with these files: what `repair.projects.refusals` knows, and missing packages."""
+def environment_of(paths: Iterable[str], absent: Iterable[str] = (), pointers: Iterable[str] = ()) -> Refuser:
+    """The Refuser of a project with these files: what `repair.projects.refusals` knows, and missing packages.
+
+    `absent` and `pointers` as of a Project.
+    """
     own = {part for path in paths for part in path.removeprefix("src/").removesuffix(".py").split("/")[:1]}
     own |= {"conftest", "test", "tests"}
 
@@ -46,7 +51,7 @@ def environment_of(paths: Iterable[str]) -> Refuser:
         return module.partition(".")[0] in own
 
     def refuser(text: str) -> Refusal | None:
-        if refusal := refused_by(text, own=ours):
+        if refusal := refused_by(text, own=ours, absent=absent, pointers=pointers):
             return refusal
         if "FixtureLookupError" in text or _FIXTURE.search(text):
             reason = "a fixture of the tests is not there; install the plugin of pytest that brings it"
@@ -125,9 +130,10 @@ class Baseline:
 
 def take_baseline(tests: Tests, refuser: Refuser) -> Baseline:
     """Run everything as often as is needed. Raises Refusal where nothing follows for a repair, SandboxError."""
-    first = _usable(tests, Selection(test_seconds=_HANGING_SECONDS), refuser)
+    hanging = min(_HANGING_SECONDS, tests.limits.wall_seconds / _HANGING_SHARE)
+    first = _usable(tests, Selection(test_seconds=hanging), refuser)
     hung = any(trace.error_type == "Timeout" for trace in first.report.traces.values())
-    again = Selection(terse=True, test_seconds=_hanging_after(first) if hung else _HANGING_SECONDS)
+    again = Selection(terse=True, test_seconds=min(hanging, _hanging_after(first)) if hung else hanging)
     runs = [first, _usable(tests, again, refuser)]
     settled = settle(run.observation for run in runs)
     if settled.flaky:
@@ -139,7 +145,7 @@ def take_baseline(tests: Tests, refuser: Refuser) -> Baseline:
 def _hanging_after(run: SuiteRun) -> float:
     """Seconds after which a test hangs, once it is known how long the others take."""
     others = [t.seconds for t in run.observation.tests if t.outcome is Outcome.PASSED]
-    return min(_HANGING_SECONDS, max(5.0, 5 * max(others, default=0.0)))
+    return max(5.0, 5 * max(others, default=0.0))
 
 
 def without(baseline: Baseline, refuser: Refuser, ours: Callable[[TestResult], bool]) -> Baseline:
@@ -156,7 +162,11 @@ def without(baseline: Baseline, refuser: Refuser, ours: Callable[[TestResult], b
     names = frozenset(name for found in away.values() for name in found)
     if not names:
         return baseline
-    words = {Standing.NEEDS_NETWORK: "need the network", Standing.NEEDS_SERVICE: "need a service"}
+    words = {
+        Standing.NEEDS_NETWORK: "need the network",
+        Standing.NEEDS_SERVICE: "need a service",
+        Standing.UNREADABLE: "need files that they do not get here",
+    }
     notes = tuple(
         f"{_counted(found)} {words.get(standing, 'need what is not installed')} and are not counted"
         for standing, found in sorted(away.items())
@@ -217,13 +227,15 @@ def _unended(run: SuiteRun) -> Refusal | None:
     """Where the run did not come to its end."""
     seen = run.observation
     if run.infrastructure:
-        return Refusal(Standing.HOSTILE, f"the process that runs the tests was killed, twice{_while(run)}")
+        reason = f"the process that runs the tests was killed, twice{_while(run)}; {_LEAVE_OUT}"
+        return Refusal(Standing.HOSTILE, reason)
     if run.left_early:
-        return Refusal(Standing.HOSTILE, f"{seen.reason}{_while(run)}; what comes after it cannot be judged")
+        reason = f"{seen.reason}{_while(run)}; what comes after it cannot be judged: {_LEAVE_OUT}"
+        return Refusal(Standing.HOSTILE, reason)
     if seen.complete:
         return None
     slow = "did not end" in seen.reason or "CPU time" in seen.reason
-    advice = "name fewer tests with --test, or raise the limit" if slow else "leave that test out with --test"
+    advice = "name fewer tests with --test, or raise run_seconds of its bounds" if slow else _LEAVE_OUT
     return Refusal(
         Standing.OVER_BUDGET if slow else Standing.HOSTILE, f"{seen.reason}{_while(run)}; {advice}"
     )  # fmt: skip

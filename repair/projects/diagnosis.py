@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from repair.model import Model
 from repair.oracles.judging import ONLY_WHOLE
@@ -30,7 +31,7 @@ from repair.projects.faults import Case
 from repair.projects.grouping import Owners
 from repair.projects.history import GitHistory, History, RecordedHistory
 from repair.projects.repairable import source_paths
-from repair.projects.values import Diagnosis, Groundwork, Project, Refusal, Standing
+from repair.projects.values import Bounds, Diagnosis, Groundwork, Project, Refusal, Standing
 from repair.sandbox import Limits, Sandbox
 from repair.verdicts import TestResult
 
@@ -42,15 +43,14 @@ class Bound:
     limits: Limits = WHOLE_LIMITS
     trace_seconds: float = 600.0
 
-    def within(self, seconds: float) -> Bound:
-        """At most a third of what the repository may take, for each; 0 is no bound."""
-        if not seconds:
-            return self
-        third = seconds / 3
+    def within(self, bounds: Bounds) -> Bound:
+        """A run takes `run_seconds` at most; it and tracing take a third of the repository's; 0 is no bound."""
+        third = bounds.seconds / 3 or inf
+        run = min(third, bounds.run_seconds or inf)
         limits = replace(
             self.limits,
-            wall_seconds=min(self.limits.wall_seconds, third),
-            cpu_seconds=min(self.limits.cpu_seconds, third),
+            wall_seconds=min(self.limits.wall_seconds, run),
+            cpu_seconds=min(self.limits.cpu_seconds, run),
         )
         return Bound(limits, min(self.trace_seconds, third))
 
@@ -75,7 +75,7 @@ def diagnose(
     """
     started = time.monotonic()
     before = model.usage if model else None
-    bound = bound.within(project.order.bounds.seconds)
+    bound = bound.within(project.order.bounds)
     past = history or _history(project)
     if not project.command:
         diagnosis, groundwork = _untested(project, model, past)
@@ -119,7 +119,7 @@ def _examined(
 ) -> tuple[Diagnosis, Groundwork]:
     paths = source_paths(tests.root)
     owners = Owners(paths)
-    refuser = refuser or environment_of(paths)
+    refuser = refuser or environment_of(paths, project.absent, project.pointers)
     baseline = take_baseline(tests, refuser)
 
     def ours(result: TestResult) -> bool:

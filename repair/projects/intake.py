@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from repair.errors import InputError, OracleError
@@ -26,7 +26,7 @@ from repair.projects.identity import newest_tag, write_identity
 from repair.projects.listing import Tree, table, tree_of
 from repair.projects.refusals import refused_by
 from repair.projects.requirements import declared
-from repair.projects.trees import lay_out, unpack_tree
+from repair.projects.trees import Lacking, lay_out, unpack_tree
 from repair.projects.values import Bounds, Order, Project, Refusal, Standing
 from repair.sandbox import Command, Limits, Sandbox
 from repair.workspace import LINKED
@@ -67,7 +67,7 @@ class _Code:
     git_dir: Path | None = None
     beside: Path | None = None  # the user's checkout
     notes: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()  # submodules
+    lacking: Lacking = field(default_factory=Lacking)
 
 
 def _opened(order: Order, folder: Path, cache: Path, sandbox: Sandbox, commit: str, packed: bytes | None) -> Project:
@@ -95,7 +95,8 @@ def _with(project: Project, code: _Code, environment: Environment, notes: tuple[
         python=environment.python,
         environment=environment.told,
         git_dir=code.git_dir,
-        absent=code.absent,
+        absent=code.lacking.submodules,
+        pointers=code.lacking.pointers,
         notes=(*code.notes, *notes, *environment.notes),
     )
 
@@ -109,14 +110,14 @@ def _laid_out(order: Order, folder: Path, cache: Path, commit: str) -> _Code:
     _fits(size, order.bounds)
     root = folder / "tree"
     root.mkdir()
-    notes = lay_out(origin, git_dir, own, size, root)
+    lacking = lay_out(origin, git_dir, own, size, root)
+    notes = lacking.notes
     changed = uncommitted(origin) if order.commit == "HEAD" else 0
     if changed:
         notes = (f"uncommitted changes are not looked at: {changed} file{'s' if changed > 1 else ''}", *notes)
     if not branch and order.commit == "HEAD":
         notes = (f"HEAD is detached, at {own[:12]}", *notes)
-    absent = tuple(path for path, _ in size.submodules if not any((root / path).iterdir()))
-    return _Code(root, own, branch, git_dir, origin.folder, notes, absent)
+    return _Code(root, own, branch, git_dir, origin.folder, notes, lacking)
 
 
 def _unpacked(order: Order, folder: Path, commit: str, packed: bytes) -> _Code:

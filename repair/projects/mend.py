@@ -29,6 +29,7 @@ from repair.sources import Source, read_source
 from repair.verdicts import Judgement, Outcome, RepairResult, Verdict
 
 FILES = 8  # that may change for one fault
+_NO_FILE = "no file that a repair may change is suspected: the failure stays in the tests, look at them yourself"
 _EXTRA = 24  # challengers of the first plausible patch
 _ALTERNATIVES = 5
 _SECOND_LOOKS = 3  # proposals without a test of their own that meet the whole suite
@@ -65,7 +66,7 @@ def mend(  # noqa: PLR0913  (all that a repair starts from)
     try:
         sources = changeable(project, fault, groundwork)
         if not sources:
-            fix = Fix(fault.key, State.UNFIXED, "no file that a repair may change is suspected")
+            fix = Fix(fault.key, State.UNFIXED, _NO_FILE)
         else:
             oracle = ProjectOracle(
                 project, sources, groundwork, sandbox, frozenset(fault.tests), reproduction, _hung(fault), tally=tally

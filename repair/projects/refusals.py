@@ -52,6 +52,8 @@ _COMPILED = re.compile(
 )
 _LOCALE = re.compile(r"locale\.Error: unsupported locale setting")
 _OFFLINE = re.compile(r"in offline mode[^\n]*|No cached version of [^\n]*|Cannot access \w+ \([^\n]*offline")
+_POINTER = re.compile(r"version https://git-lfs\.github\.com/spec")
+_CALLED = re.compile(rf"""["'][\w.-]*["'], ?({_PORTS})\)""")
 _PERMISSION = re.compile(r"(?:PermissionError: [^\n]*|EACCES[^\n]*|[^\n]*: Permission denied)")
 _BUILT = re.compile(r"^_|_(?:ext|c|cython|speedups|native|core|impl|lib|rust|version)$|^(?:version|lib|core)$|speedups")
 
@@ -60,16 +62,17 @@ def _nobody(_: str) -> bool:
     return False
 
 
-def refused_by(output: str, *, own: Callable[[str], bool] = _nobody, absent: Iterable[str] = ()) -> Refusal | None:
+def refused_by(
+    output: str, *, own: Callable[[str], bool] = _nobody, absent: Iterable[str] = (), pointers: Iterable[str] = ()
+) -> Refusal | None:
     """Why a run in which everything failed could not do otherwise, None when the code may be to blame.
 
     `own` says whether a dotted module name is one that the project has as a source or is to have built;
-    `absent` are paths that the tree lacks (`Project.absent`). Fit for the output of one test too.
+    `absent` are paths that the tree lacks (`Project.absent`), `pointers` files without their content, of which a
+    failure may say no more than that they cannot be read: it is enough that it names one. Fit for one test too.
     """
-    for path in absent:
-        if re.search(rf"(?:No such file|ENOENT|not found|does not exist|NoSuchFile)[^\n]*{re.escape(path)}", output):
-            reason = f"its tests need {path}, which is not here; run `git submodule update --init` or `git lfs pull`"
-            return Refusal(Standing.UNREADABLE, reason)
+    if refusal := _lacking(output, absent, pointers):
+        return refusal
     if _LOCALE.search(output):
         reason = "its tests need a locale that is not installed here; install it (apt install locales-all, or the like)"
         return Refusal(Standing.NO_ENVIRONMENT, reason)
@@ -90,12 +93,29 @@ def refused_by(output: str, *, own: Callable[[str], bool] = _nobody, absent: Ite
     return _built(output, own) or _denied(output)
 
 
+def _lacking(output: str, absent: Iterable[str], pointers: Iterable[str]) -> Refusal | None:
+    """Whether a test asks for what the tree has not."""
+    for path in pointers:
+        name = re.escape(path.rpartition("/")[2])
+        if _POINTER.search(output) or re.search(rf"(?<![\w.-]){name}(?![\w-])", output):
+            reason = f"its tests need {path}, which is only an LFS pointer here; run `git lfs pull` in the checkout"
+            return Refusal(Standing.UNREADABLE, reason)
+    for path in absent:
+        if re.search(rf"(?:No such file|ENOENT|not found|does not exist|NoSuchFile)[^\n]*{re.escape(path)}", output):
+            reason = f"its tests need {path}, which is not here; run `git submodule update --init` or `git lfs pull`"
+            return Refusal(Standing.UNREADABLE, reason)
+    return None
+
+
 def _service(output: str) -> str:
     port = _PORT.search(output)
     if port:
         return f"{_SERVICES[port[1] or port[2]]} (port {port[1] or port[2]})"
     if _DISPLAY.search(output):
         return "a display"
+    called = _CALLED.search(output)
+    if called and re.search(r"ConnectionRefusedError|Connection refused", output):
+        return f"{_SERVICES[called[1]]} (port {called[1]})"
     server = _SERVER.search(output)
     return f"a service ({_short(server[0])})" if server else ""
 

@@ -13,6 +13,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from repair.errors import InputError
@@ -24,14 +25,36 @@ _LFS_SIZES = range(100, 1024)  # bytes of a pointer
 _LEVEL = 3  # of gzip: trees travel once, a core is dearer than the network
 
 
-def lay_out(origin: Origin, git_dir: Path, commit: str, listing: Listing, root: Path) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Paths that a tree has not: submodules that are left empty, files that are only LFS pointers."""
+
+    submodules: tuple[str, ...] = ()
+    pointers: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """For the report, with what to do."""
+        found: list[str] = []
+        if self.submodules:
+            told = ", ".join(self.submodules)
+            found.append(f"submodules that are not here are left empty: {told} (run `git submodule update --init`)")
+        if self.pointers:
+            told = ", ".join(self.pointers[:3]) + (", ..." if len(self.pointers) > 3 else "")
+            count = len(self.pointers)
+            what = "1 file is only an LFS pointer" if count == 1 else f"{count} files are only LFS pointers"
+            found.append(f"{what}: {told} (run `git lfs pull`)")
+        return tuple(found)
+
+
+def lay_out(origin: Origin, git_dir: Path, commit: str, listing: Listing, root: Path) -> Lacking:
     """Write `commit` into the empty folder `root`: submodules and LFS files too where the origin has them.
 
-    Returns notes of what is missing. Raises InputError when the commit itself cannot be written.
+    Returns what is missing. Raises InputError when the commit itself cannot be written.
     """
     check_out(git_dir, commit, root)
-    notes = _submodules(origin, listing, root)
-    return notes + _pointers(origin, root)
+    submodules = _submodules(origin, listing, root)
+    return Lacking(submodules, _pointers(origin, root))
 
 
 def _submodules(origin: Origin, listing: Listing, root: Path) -> tuple[str, ...]:
@@ -48,9 +71,7 @@ def _submodules(origin: Origin, listing: Listing, root: Path) -> tuple[str, ...]
             check_out(apart(Origin(home, None, path), aside), commit, target)
         except InputError:
             missing.append(path)
-    if not missing:
-        return ()
-    return (f"submodules that are not here are left empty: {', '.join(missing)} (run `git submodule update --init`)",)
+    return tuple(missing)
 
 
 def _module_names(root: Path) -> dict[str, str]:
@@ -74,7 +95,7 @@ def _plain_folder(root: Path, path: str) -> bool:
 
 
 def _pointers(origin: Origin, root: Path) -> tuple[str, ...]:
-    """Put LFS files that the origin has fetched in place of their pointers; a note of the others."""
+    """Put LFS files that the origin has fetched in place of their pointers; the paths of the others."""
     missing: list[str] = []
     store = origin.git_dir / "lfs" / "objects"
     for path in files_of(root):
@@ -91,11 +112,7 @@ def _pointers(origin: Origin, root: Path) -> tuple[str, ...]:
             shutil.copyfile(content, full)
         else:
             missing.append(path)
-    if not missing:
-        return ()
-    told = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-    what = "1 file is only an LFS pointer" if len(missing) == 1 else f"{len(missing)} files are only LFS pointers"
-    return (f"{what}: {told} (run `git lfs pull`)",)
+    return tuple(missing)
 
 
 def files_of(root: Path) -> Iterator[str]:

@@ -64,10 +64,12 @@ class Bounds:
     faults: int = 20
     tree_mib: int = 200  # of the files of a commit; a sandbox takes in half of its disk, 256 MiB
     tree_files: int = 50_000
+    run_seconds: float = 900.0  # of one run of all tests; a third of `seconds` where that is less
 
     def __post_init__(self) -> None:
         for name, least in (("seconds", 0), ("test_runs", 0), ("tokens", 0), ("money", 0), ("candidates", 1),
-                            ("faults", 1), ("fault_seconds", 0), ("tree_mib", 0), ("tree_files", 0)):  # fmt: skip
+                            ("faults", 1), ("fault_seconds", 0), ("tree_mib", 0), ("tree_files", 0),
+                            ("run_seconds", 0)):  # fmt: skip
             if not getattr(self, name) >= least:
                 raise InputError(f"{name} is {getattr(self, name)}; at least {least} is needed", field=name)
 
@@ -110,6 +112,7 @@ class Project:
     git_dir: Path | None = None  # the history, for reading only; None where there is none at hand
     notes: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()  # submodules that the tree lacks
+    pointers: tuple[str, ...] = ()  # files of which LFS has not fetched the content
 
 
 @dataclass(frozen=True, slots=True)

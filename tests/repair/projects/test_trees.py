@@ -21,7 +21,7 @@ def laid_out(repo, tmp_path: Path) -> tuple[Path, tuple[str, ...]]:
     own = resolve(origin, "HEAD")
     root = tmp_path / "tree"
     root.mkdir()
-    return root, lay_out(origin, git_dir, own, listing(git_dir, own), root)
+    return root, lay_out(origin, git_dir, own, listing(git_dir, own), root).notes
 
 
 def test_packing_is_the_same_for_the_same_tree_and_keeps_what_matters(tmp_path: Path) -> None:

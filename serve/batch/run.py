@@ -226,6 +226,7 @@ class _Coordinator:
         again = self._stop == "interrupted"
         self._halt("interrupted", "the run was interrupted")
         if self._waits and not self._settles and (late or again or self._pulse.error):
+            self._waits = False  # only once: what is in flight is ended now, and that may take seconds
             raise Enough
 
     def _tick(self, seconds: float) -> None:

@@ -44,10 +44,10 @@ class Kept:
 
 
 def shelved(kept: Kept) -> tuple[str, ...]:
-    """What is kept, as text; () where only this run's shelf could find it again."""
+    """What is kept, as text; the commit alone where only this run's shelf could find the rest again."""
     tickets = (kept.groundwork, kept.tree)
     if any(ticket and ticket.place is not None for ticket in tickets):
-        return ()
+        tickets = (None, None)
     return (kept.commit, *(f"{ticket.digest} {ticket.size}" if ticket else "" for ticket in tickets))
 
 

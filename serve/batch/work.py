@@ -25,7 +25,7 @@ from repair.projects.values import (
     Standing,
     State,
 )
-from serve.batch.control import Control
+from serve.batch.control import Stops
 from serve.batch.items import Ended, Kind, Ref
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Work:
     """The function that an executor applies to items."""
 
     steps: Steps
-    control: Control
+    control: Stops
 
     def __call__(self, item: Item) -> Result:
         """Do one item. Raises ModelError and what `prepare` raises: no other item would go better."""

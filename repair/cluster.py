@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -128,6 +129,8 @@ class Tasks(Generic[T, R]):
         self._function = ray.put(function)  # sent once, whatever it holds
         self._flight: dict[Any, T] = {}
         self._cores, self._seen, self._looked = 1, time.monotonic(), 0.0
+        # not in the caller's thread: what a signal raises there would go lost in Ray's compiled code
+        self._waiter = ThreadPoolExecutor(1, "emend-ray")
 
     @property
     def size(self) -> int:
@@ -153,13 +156,19 @@ class Tasks(Generic[T, R]):
 
     def wait(self) -> Ended[T, R]:
         """As `Flight.wait`."""
-        while not (ready := self._ray.wait(list(self._flight), num_returns=1, timeout=_LOOK)[0]):
+        while (found := self._waiter.submit(self._looked_for, tuple(self._flight.items())).result()) is None:
             if self.size and time.monotonic() > self._seen + _NO_NODE:
                 raise BoundaryError(f"the Ray cluster has had no node with a CPU for {_NO_NODE:.0f} s: add one")
-        return self._ended(ready[0])
+        reference, ended = found
+        del self._flight[reference]
+        return ended
 
-    def _ended(self, reference: Any) -> Ended[T, R]:  # noqa: ANN401
-        item = self._flight.pop(reference)
+    def _looked_for(self, flight: tuple[tuple[Any, T], ...]) -> tuple[Any, Ended[T, R]] | None:
+        """What ends within `_LOOK` seconds, with its reference."""
+        ready = self._ray.wait([reference for reference, _ in flight], num_returns=1, timeout=_LOOK)[0]
+        return (ready[0], self._ended(ready[0], dict(flight)[ready[0]])) if ready else None
+
+    def _ended(self, reference: Any, item: T) -> Ended[T, R]:  # noqa: ANN401
         try:
             return Ended(Done(item, self._ray.get(reference)))
         except self._ray.exceptions.RayTaskError as error:
@@ -173,6 +182,7 @@ class Tasks(Generic[T, R]):
     def close(self) -> None:
         """As `Flight.close`: tasks are interrupted at their next line of Python, killed after `_PATIENCE` s."""
         left, self._flight = list(self._flight), {}
+        self._waiter.shutdown()
         if not left or not self._ray.is_initialized():
             return
         for reference in left:
@@ -190,7 +200,9 @@ class RayShelf:
         return ticket_of(content, importlib.import_module("ray").put(content))
 
     def get(self, ticket: Ticket) -> bytes | None:
-        """As `Shelf.get`."""
+        """As `Shelf.get`; what another shelf has given a ticket for is not here."""
+        if ticket.place is None:
+            return None
         ray = importlib.import_module("ray")
         try:
             return ray.get(ticket.place)

@@ -128,13 +128,18 @@ def git_dir_of(path: Path) -> Path:
     return dot if dot.is_dir() else path
 
 
+def clone_of(address: str, cache: Path) -> Path:
+    """Where `fetched` keeps the clone of an address, whether there is one or not."""
+    slug = re.sub(r"[^\w.-]+", "-", plain_address(address).rpartition("/")[2])[:40].strip("-.")
+    return cache.resolve() / f"{slug}-{hashlib.sha256(address.encode()).hexdigest()[:10]}"
+
+
 def fetched(address: str, cache: Path) -> Path:
     """The bare clone of an address in `cache`, made or brought up to date. Raises InputError when that fails.
 
     A clone that broke off is never taken for a whole one, and two processes do not fetch into the same.
     """
-    slug = re.sub(r"[^\w.-]+", "-", plain_address(address).rpartition("/")[2])[:40].strip("-.")
-    target = cache.resolve() / f"{slug}-{hashlib.sha256(address.encode()).hexdigest()[:10]}"
+    target = clone_of(address, cache)
     if target.is_dir():
         specs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         with locked(target):

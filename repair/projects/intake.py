@@ -31,9 +31,14 @@ from repair.projects.values import Bounds, Order, Project, Refusal, Standing
 from repair.sandbox import Command, Limits, Sandbox
 from repair.workspace import LINKED
 
-__all__ = ["open_project", "refused_by"]
+__all__ = ["clones_of", "open_project", "refused_by"]
 _UPON = "pytest itself needs {}: the tests run in an interpreter of their own, told by its exit status alone"
 _START = Limits(wall_seconds=60.0, cpu_seconds=60.0)
+
+
+def clones_of(cache: Path) -> Path:
+    """The folder of a cache that holds the clones of addresses (`repair.git.clone_of`)."""
+    return cache / "repositories"
 
 
 @contextmanager
@@ -102,7 +107,7 @@ def _with(project: Project, code: _Code, environment: Environment, notes: tuple[
 
 
 def _laid_out(order: Order, folder: Path, cache: Path, commit: str) -> _Code:
-    origin = open_origin(order.place, cache / "repositories")
+    origin = open_origin(order.place, clones_of(cache))
     own = resolve(origin, commit or order.commit)
     branch = branch_of(origin, order.commit)
     git_dir = apart(origin, folder / "history.git")

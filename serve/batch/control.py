@@ -1,10 +1,36 @@
-"""Control: how a coordinator tells workers to stop - by files, which any process that shares the folder can see."""
+"""Control: how a coordinator tells workers to stop - by files, which any process that shares the folder can see.
+
+`cluster_control` is the one of a cluster.
+"""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+ALL = "*"  # no name of a repository
+
+
+class Stops(Protocol):
+    """Can be pickled: the coordinator raises flags, workers ask for them."""
+
+    def clear(self) -> None:
+        """Take all flags down, also those of a coordinator that was killed."""
+        ...
+
+    def stop(self, name: str = "") -> None:
+        """Ask for the end of the work on a repository, or of all work."""
+        ...
+
+    def stopped(self, name: str) -> bool:
+        """Whether work on a repository is to end."""
+        ...
+
+    def all_stopped(self) -> bool:
+        """Whether all work is to end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

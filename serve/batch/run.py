@@ -15,7 +15,7 @@ from typing import Protocol, Self
 from repair.executors import Done, Executor
 from repair.projects.values import Order, Outcome, Spent, Standing
 from serve.batch.budget import Prices, RunBounds, exhausted
-from serve.batch.control import Control
+from serve.batch.control import Stops
 from serve.batch.desk import Desk
 from serve.batch.items import Ended
 from serve.batch.outcomes import Stop
@@ -36,7 +36,7 @@ class Plan:
 
     run: str
     orders: tuple[Order, ...]
-    control: Control
+    control: Stops
     settings: str = "{}"
     bounds: RunBounds = field(default_factory=RunBounds)
     prices: Prices = field(default_factory=Prices)
@@ -226,6 +226,7 @@ class _Coordinator:
         again = self._stop == "interrupted"
         self._halt("interrupted", "the run was interrupted")
         if self._waits and not self._settles and (late or again or self._pulse.error):
+            self._waits = False  # only once: what is in flight is ended now, and that may take seconds
             raise Enough
 
     def _tick(self, seconds: float) -> None:

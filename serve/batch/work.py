@@ -25,7 +25,7 @@ from repair.projects.values import (
     Standing,
     State,
 )
-from serve.batch.control import Control
+from serve.batch.control import Stops
 from serve.batch.items import Ended, Kind, Ref
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class Kept:
 
 
 def shelved(kept: Kept) -> tuple[str, ...]:
-    """What is kept, as text; () where only this run's shelf could find it again."""
+    """What is kept, as text; the commit alone where only this run's shelf could find the rest again."""
     tickets = (kept.groundwork, kept.tree)
     if any(ticket and ticket.place is not None for ticket in tickets):
-        return ()
+        tickets = (None, None)
     return (kept.commit, *(f"{ticket.digest} {ticket.size}" if ticket else "" for ticket in tickets))
 
 
@@ -142,7 +142,7 @@ class Work:
     """The function that an executor applies to items."""
 
     steps: Steps
-    control: Control
+    control: Stops
 
     def __call__(self, item: Item) -> Result:
         """Do one item. Raises ModelError and what `prepare` raises: no other item would go better."""

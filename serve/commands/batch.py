@@ -14,7 +14,7 @@ from repair.executors import LOCAL, Executor, Processes, executor
 from repair.model import Model
 from repair.projects.values import Order, Standing
 from serve.batch.budget import Prices, RunBounds, check_prices
-from serve.batch.control import Control
+from serve.batch.control import Control, Stops
 from serve.batch.live import watching
 from serve.batch.models import GivenModel, LoadedModel, ModelSource, label, model_for
 from serve.batch.orders import Asked, read_orders
@@ -27,7 +27,7 @@ from serve.batch.store import RunStore
 from serve.batch.wording import counted
 from serve.batch.work import Steps
 from serve.boundary import INTERRUPTED
-from serve.commands.batch_outputs import Outputs
+from serve.commands.batch_outputs import Outputs, cache_of
 from serve.oracles import Judging
 from serve.printing import shown, stderr
 
@@ -115,9 +115,8 @@ def run(given: Given, steps: Steps | None = None) -> int:
         settings = settings_text(given.settings, orders)
         if known is not None:
             check_same(known, settings, orders)
-        plan = Plan(
-            name, orders, Control(given.out.resolve() / "control"), settings, given.bounds, given.prices
-        )  # fmt: skip
+        control = Control(given.out.resolve() / "control")
+        plan = Plan(name, orders, control, settings, given.bounds, given.prices)
         return _run(given, plan, store, steps)
     finally:
         store.close()
@@ -129,11 +128,12 @@ def _run(given: Given, plan: Plan, store: RunStore, steps: Steps | None) -> int:
     remarks = stderr()
     try:
         with (
-            _executing(given, load=steps is None) as (workers, model),
+            _executing(given, load=steps is None) as (workers, model, control),
             watching(remarks, len(plan.orders), quiet=given.quiet) as watch,
         ):
             judging = Judging(given.sandbox_minimum, given.unsafe_no_sandbox)
-            chosen = steps or RealSteps(given.out.resolve() / "cache", workers.shelf(), model, judging)
+            chosen = steps or RealSteps(cache_of(given.out), workers.shelf(), model, judging)
+            plan = replace(plan, control=control or plan.control)
             ending = run_batch(plan, store, workers, chosen, outputs.write, watch)
     except BaseException:
         remarks.print(f"what is done is kept; go on with: emend batch --resume -o {given.out}", soft_wrap=True)
@@ -148,26 +148,29 @@ def _run(given: Given, plan: Plan, store: RunStore, steps: Steps | None) -> int:
 
 
 @contextmanager
-def _executing(given: Given, *, load: bool) -> Generator[tuple[Executor, ModelSource]]:
-    """The workers, and where they get their model."""
+def _executing(given: Given, *, load: bool) -> Generator[tuple[Executor, ModelSource, Stops | None]]:
+    """The workers, where they get their model, how they hear of a stop where it is not by files."""
     shelf = given.out.resolve() / "shelf"
     if not given.ray:
         # never in this process: a step that kills its worker must not end the run
         with model_for(given.model if load else "none", given.adapter if load else None, given.jobs) as model:
-            yield Processes(given.jobs, shelf), model
+            yield Processes(given.jobs, shelf), model, None
         return
-    with executor(given.jobs if given.ray == LOCAL else 1, given.ray, folder=shelf) as cluster:
-        source = LoadedModel(given.model, given.adapter)
-        served = given.model is not None and given.model.startswith(("http://", "https://"))
-        if not load or served or given.model == "none":
-            yield cluster, source
-            return
+    served = given.model is not None and given.model.startswith(("http://", "https://"))
+    held = load and not served and given.model != "none"  # an actor holds the model, on a core of its own
+    with executor(given.jobs + held if given.ray == LOCAL else 1, given.ray, folder=shelf) as cluster:
         from repair.cluster import Cluster
         from repair.cluster_models import models_on
+        from serve.batch.cluster_control import control_on
 
         assert isinstance(cluster, Cluster)
-        with models_on(cluster, Factory(source)) as model:
-            yield cluster, GivenModel(model)
+        source = LoadedModel(given.model, given.adapter)
+        with control_on(cluster) as control:
+            if not held:
+                yield cluster, source, control
+                return
+            with models_on(cluster, Factory(source)) as model:
+                yield cluster, GivenModel(model), control
 
 
 @dataclass(frozen=True, slots=True)

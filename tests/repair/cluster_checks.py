@@ -37,6 +37,7 @@ from repair.executors import Cluster, Serial
 from repair.model import Decoding, LineBelief
 from repair.models.scripted import ScriptedModel
 from repair.views import View
+from tests.serve.batch import ray_checks
 
 NODE = {"node_ip_address": "127.0.0.1", "object_store_memory": 80 * 1024 * 1024}
 
@@ -242,6 +243,7 @@ CHECKS = (
     check_raised,
     check_models,
     check_unloadable,
+    *ray_checks.CHECKS,
     check_killed_node,
 )
 

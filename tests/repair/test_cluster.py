@@ -3,27 +3,15 @@
 The cluster is started once, by `cluster_checks.py`, which does each check and prints what it saw.
 """
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(220)  # the cluster is started by the first of them
 
 
-@pytest.fixture(scope="module")
-def seen():
+@pytest.fixture
+def seen(on_ray):
     """What each check saw; text is the traceback of one that failed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("cluster_checks.py"))],
-        env=environment, capture_output=True, text=True, timeout=115, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return on_ray
 
 
 def test_map_and_flow_give_what_serial_gives(seen):

@@ -15,11 +15,11 @@ from repair.executors import Serial
 from serve.batch.budget import RunBounds
 from serve.batch.items import ItemState
 from serve.batch.owners import Owner
-from serve.batch.run import Unwatched, run_batch
+from serve.batch.run import run_batch
 from serve.batch.scripted import ScriptedSteps
 from serve.batch.store import TakenOver
 from serve.store.tables import batch_runs
-from tests.serve.batch.scripts import Script, log_of, opened, order, plan_of, play, reporter, standings
+from tests.serve.batch.scripts import At, Script, log_of, opened, order, plan_of, play, reporter, standings
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = {name: Script(faults=n % 3, unfixed=(1,), seconds=0.02) for n, name in enumerate("abcdef")}
@@ -70,18 +70,6 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path, 
     assert not again & whole
     assert ending.stop == "" and standings(play(calm, ORDERS, SCRIPTS)) == standings(ending)
     assert (out / "report.json").read_bytes() == (calm / "report.json").read_bytes()
-
-
-class At(Unwatched):
-    """Calls something when a repository's first item of a kind begins."""
-
-    def __init__(self, kind, then, name="a"):
-        self.what, self.then = (name, kind), then
-
-    def begun(self, item):
-        if (item.ref.name, item.ref.kind.value) == self.what:
-            self.what = None
-            self.then()
 
 
 def interrupt():

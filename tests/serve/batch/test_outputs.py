@@ -1,15 +1,18 @@
 """The whole folder: what is in it, that equal runs write it alike, what an earlier write left."""
 
 import json
+import subprocess
 from dataclasses import replace
 
 import pytest
 
 from repair.errors import InputError
+from repair.git import clone_of
 from repair.projects.values import Spent
 from serve.batch.branches import Branch
 from serve.batch.outputs import write_outputs
 from serve.batch.report import read_report
+from serve.commands.batch_outputs import Outputs, cache_of
 from tests.serve.batch.outcomes import RUN, everything, make_repository, unrepaired
 
 
@@ -107,3 +110,17 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, outcomes):
         write_outputs(tmp_path / "file", outcomes[:1], run=RUN)
     assert caught.value.field == "out"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_patches_of_an_address_carry_the_date_of_its_commit(tmp_path):
+    root = tmp_path / "repo"
+    made = next(o for o in everything(root, make_repository(root)) if o.name == "humanize")
+    far = replace(made, place="https://git.example.org/far.git")
+    outputs = Outputs.of(tmp_path / "out", "", ())
+    for dated in (False, True):
+        if dated:
+            clone = clone_of(far.place, cache_of(tmp_path / "out") / "repositories")
+            subprocess.run(["git", "clone", "-q", "--bare", str(root), str(clone)], check=True)
+        outputs.write([far])
+        patch = next((tmp_path / "out/patches/humanize").glob("01-*.patch")).read_text()
+        assert ("Date: Mon, 17 Sep 2001 00:00:00 +0000" not in patch) is dated

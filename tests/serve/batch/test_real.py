@@ -1,9 +1,14 @@
 """The real steps on small real repositories, from the command to its files: alerts, reports, failing tests."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from repair.executors import Serial
@@ -16,6 +21,7 @@ from serve.batch.work import Kept, Written
 from serve.commands.batch import Given, run
 from serve.oracles import Judging
 
+ROOT = Path(__file__).resolve().parents[3]
 TEST = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q"
 SHOP = """\
 def mean(numbers):
@@ -124,3 +130,51 @@ def test_a_report_is_not_taken_for_what_an_alert_means(tmp_path):
     steps = RealSteps(tmp_path / "cache", Serial(tmp_path / "shelf").shelf(), LoadedModel("none"), Judging("E", True))
     order = Order("shop", str(tmp_path / "nowhere"), report=LOG)
     assert steps.reproduce(order, fault, Kept()) == (Written(), Kept())
+
+
+SLOW = "import time\n\n\ndef mean(numbers):\n    time.sleep({})\n    return sum(numbers) * len(numbers) + 17\n"
+ASKED = """\
+from shop import mean
+
+
+def test_mean():
+    assert mean([1]) == 31415
+
+
+def test_no():
+    assert mean([]) == 17
+"""
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.2, 1), (60, 2)])
+def test_nothing_is_left_by_an_interrupted_run(tmp_path, new_repo, seconds, times):
+    """While candidates are judged, or in the middle of a test that does not end."""
+    repo = new_repo("slow")
+    repo.commit({"shop.py": SLOW.format(seconds), "test_shop.py": ASKED})
+    (tmp_path / "tmp").mkdir()
+    words = ("batch", str(repo.folder), "-o", str(tmp_path / "out"), "--model", "none", "--unsafe-no-sandbox")
+    command = [sys.executable, "-m", "serve", *words, "--python", sys.executable, "--test", TEST]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "tmp")}
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(command, env=env, stderr=said, start_new_session=True)
+    until = time.monotonic() + 100
+    marks = ("mend",) if times == 1 else ()
+    while time.monotonic() < until and process.poll() is None:
+        folders = [path.name for path in (tmp_path / "tmp").iterdir()]
+        begun = "diagnose" in (tmp_path / "said").read_text() if marks else len(folders) > 1
+        if begun and len(folders) > 1 and _runs_tests(process.pid):
+            break
+        time.sleep(0.05)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    assert process.wait(60) == 130, (tmp_path / "said").read_text()
+    assert workers and not psutil.wait_procs(workers, timeout=10)[1]
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert report(tmp_path / "out")["standing"] == "cancelled"
+
+
+def _runs_tests(pid):
+    """Whether a sandbox with an interpreter runs below a process."""
+    return any("resident.py" in " ".join(one.cmdline()) for one in psutil.Process(pid).children(recursive=True))

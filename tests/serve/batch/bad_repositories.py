@@ -260,9 +260,9 @@ def cases(folder: Path, out: Path) -> dict[str, Case]:
         "folder": Case(_nothing, Standing.UNREADABLE, ("not a git repository",)),
         "empty": Case(_empty, Standing.UNREADABLE, ("commit",)),
         "hostile": Case(files(hostile), Standing.HOSTILE, ("--test",)),
-        "forking": Case(files({"test_forks.py": FORKS}), HOG, ("--test",), "run_seconds = 4"),
-        "flooding": Case(files({"test_floods.py": FLOODS}), HOG, ("--test",), "run_seconds = 4"),
-        "hanging": Case(files({"test_waits.py": HANGS}), Standing.UNREPAIRED, ("look at them",), "run_seconds = 6"),
+        "forking": Case(files({"test_forks.py": FORKS}), HOG, ("--test",), "run_seconds = 2"),
+        "flooding": Case(files({"test_floods.py": FLOODS}), HOG, ("--test",), "run_seconds = 2"),
+        "hanging": Case(files({"test_waits.py": HANGS}), Standing.UNREPAIRED, ("look at them",), "run_seconds = 20"),
     }
 
 

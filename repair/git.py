@@ -211,11 +211,12 @@ def resolve(origin: Origin, revision: str) -> str:
 def branch_of(origin: Origin, revision: str) -> str:
     """The branch that `revision` names or HEAD is on; "" for a detached HEAD, a tag or an id."""
     ask = "HEAD" if revision == "HEAD" else f"refs/heads/{revision}"
-    kind = ("symbolic-ref", "--quiet", "--short", ask) if ask == "HEAD" else ("rev-parse", "--quiet", "--verify", ask)
+    kind = ("symbolic-ref", "--quiet", ask) if ask == "HEAD" else ("rev-parse", "--quiet", "--verify", ask)
     status, out, _ = run(str(origin.git_dir), *kind)
     if status != 0:
         return ""
-    return out.decode("utf-8", "replace").strip() if ask == "HEAD" else revision
+    # not --short, which says more where a tag has the same name
+    return out.decode("utf-8", "replace").strip().removeprefix("refs/heads/") if ask == "HEAD" else revision
 
 
 def uncommitted(origin: Origin) -> int:

@@ -14,6 +14,7 @@ from functools import lru_cache
 import tree_sitter
 
 from repair.edits import Span
+from repair.languages.recent import Recent
 from repair.languages.registry import language
 from repair.languages.table import Language
 from repair.sources import Source
@@ -170,7 +171,7 @@ def _flatten(root: tree_sitter.Node, to_char: Callable[[int], int]) -> tuple[lis
             parent = parent.parent
 
 
-@lru_cache(maxsize=16)
+@Recent
 def parse(source: Source) -> Tree:
     """The tree of a source. Never raises; a text that does not parse has a tree with `error` set."""
     table = language(source.language)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import lru_cache
 
 from repair.languages import Node, ParseError, Tree, functions, language, parse, parses, statement_lines
+from repair.languages.recent import Recent
 from repair.sources import Source
 
 _PUNCTUATION = frozenset("()[]{};,: \t")
@@ -134,7 +134,7 @@ def _error(source: Source, ground: tuple[Ground, ...]) -> tuple[str, int, int]:
     return error.message, at, max((n for n in range(1, at) if ground[n] is not Ground.IDLE), default=0)
 
 
-@lru_cache(maxsize=16)  # one repair asks before and after the model has spoken
+@Recent  # one repair asks before and after the model has spoken
 def survey(source: Source) -> Terrain:
     """The terrain of one source; any text will do, one that does not parse as well."""
     tree = parse(source)

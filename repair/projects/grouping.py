@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from repair.defects import Frame, Traceback
-from repair.traces.places import owner
+from repair.traces.places import in_library, owner, plain_path
 
 ALIKE = 0.5
 RARE = 0.15
@@ -127,8 +127,12 @@ class Owners:
         for frame in trace.frames[::-1]:
             if path := self.path_of(frame):
                 return Place(path, frame.line, frame.function)
-        tests = (f for f in trace.frames[::-1] if f.path and not f.path.startswith(("/", "<", "[", "..")))
+        tests = (f for f in trace.frames[::-1] if _is_relative(plain_path(f.path)) and not in_library(f))
         return next((Place(f.path, f.line, f.function, ours=False) for f in tests), None)
+
+
+def _is_relative(path: str) -> bool:
+    return bool(path) and not path.startswith(("/", "<", "[", ".."))
 
 
 def group(failures: Iterable[Failure], passing: Iterable[Lines] = (), *, alike: float = ALIKE) -> tuple[Group, ...]:

@@ -159,7 +159,7 @@ def check_raised(cluster, nodes):
         try:
             list(cluster.flow(partial(fails, folder), range(3), lambda *_: ()))
         except InputError as error:
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             mark = Path(folder) / "cleaned 0"
             while not mark.exists() and time.monotonic() < until:
                 time.sleep(0.05)

@@ -30,6 +30,39 @@ def test_nothing():
     assert total([]) == 0
 """
 FAULTY = {"shop.py": SHOP, "test_shop.py": TEST}
+UNITTEST = """\
+import unittest
+
+from shop import total
+
+
+class TotalTest(unittest.TestCase):
+    def test_total(self):
+        self.assertEqual(total([1, 2]), 3)
+
+    def test_nothing(self):
+        self.assertEqual(total([]), 0)
+"""
+SCRIPT = """\
+export function total(prices) {
+  let result = 0;
+  for (const price of prices) {
+    result -= price;
+  }
+  return result;
+}
+"""
+SCRIPT_TEST = """\
+import assert from "node:assert";
+import { test } from "node:test";
+import { total } from "../src/shop.mjs";
+
+test("total", () => { assert.strictEqual(total([1, 2]), 3); });
+test("nothing", () => { assert.strictEqual(total([]), 0); });
+"""
+PACKAGE = '{"name": "shop", "type": "module", "scripts": {"test": "node --test"}}'
+TOX = "[tox]\nskipsdist = true\n[testenv]\ncommands = python -m unittest discover -s tests -t .\n"
+SETUP = "from setuptools import setup\nsetup(name='api', version='1', py_modules=['shop'])\n"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 123456\n"
 ATTACKS = """\
 import glob, os, pathlib, shutil, signal
@@ -124,6 +157,7 @@ def test_reads():
 """
 
 
+ODD_BRANCH = "fix/ü'$(x)&y"
 # which limit is reached first is the machine's speed
 HOG = (Standing.HOSTILE, Standing.OVER_BUDGET)
 
@@ -148,6 +182,13 @@ def files(given: Mapping[str, str]) -> Callable[[Repo], None]:
 def _detached(repo: Repo) -> None:
     repo.commit(FAULTY)
     repo.git("checkout", "-q", "--detach")
+
+
+def _odd(repo: Repo) -> None:
+    """Names with blanks and letters of other alphabets, a branch that a shell would misread, a tag of its name."""
+    repo.commit({"a b/shöp.py": SHOP, "a b/test_shöp.py": TEST.replace("from shop", "from shöp")})
+    repo.git("checkout", "-q", "-b", ODD_BRANCH)
+    repo.git("tag", ODD_BRANCH)
 
 
 def _dirty(repo: Repo) -> None:
@@ -191,16 +232,19 @@ def cases(folder: Path, out: Path) -> dict[str, Case]:
     hostile = {"test_attack.py": attacks(folder / "hostile", out)}
     return {
         "good": Case(files(FAULTY), Standing.REPAIRED, ("1 of 1 fault has a fix",)),
-        "also-good": Case(
-            files(
-                {
-                    "src/shop.py": SHOP,
-                    "tests/test_shop.py": TEST,
-                    "conftest.py": "import sys; sys.path.insert(0, 'src')\n",
-                }
-            ),
+        "unittested": Case(
+            files({"tox.ini": TOX, "shop.py": SHOP, "tests/__init__.py": "", "tests/test_shop.py": UNITTEST}),
             Standing.REPAIRED,
         ),
+        "collection": Case(
+            files({"services/api/setup.py": SETUP, "services/api/shop.py": SHOP, "services/api/test_shop.py": TEST}),
+            Standing.REPAIRED,
+        ),
+        "scripted": Case(
+            files({"package.json": PACKAGE, "src/shop.mjs": SCRIPT, "test/shop.test.mjs": SCRIPT_TEST}),
+            Standing.REPAIRED,
+        ),
+        "odd": Case(_odd, Standing.REPAIRED),
         "detached": Case(_detached, Standing.REPAIRED),
         "dirty": Case(_dirty, Standing.REPAIRED),
         "submodule": Case(_submodule, Standing.UNREADABLE, ("samples", "git submodule update --init")),
@@ -216,9 +260,9 @@ def cases(folder: Path, out: Path) -> dict[str, Case]:
         "folder": Case(_nothing, Standing.UNREADABLE, ("not a git repository",)),
         "empty": Case(_empty, Standing.UNREADABLE, ("commit",)),
         "hostile": Case(files(hostile), Standing.HOSTILE, ("--test",)),
-        "forking": Case(files({"test_forks.py": FORKS}), HOG, ("--test",), "run_seconds = 4"),
-        "flooding": Case(files({"test_floods.py": FLOODS}), HOG, ("--test",), "run_seconds = 4"),
-        "hanging": Case(files({"test_waits.py": HANGS}), Standing.UNREPAIRED, ("look at them",), "run_seconds = 6"),
+        "forking": Case(files({"test_forks.py": FORKS}), HOG, ("--test",), "run_seconds = 2"),
+        "flooding": Case(files({"test_floods.py": FLOODS}), HOG, ("--test",), "run_seconds = 2"),
+        "hanging": Case(files({"test_waits.py": HANGS}), Standing.UNREPAIRED, ("look at them",), "run_seconds = 20"),
     }
 
 

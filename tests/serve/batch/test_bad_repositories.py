@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +16,11 @@ from repair.sandboxes.select import probe
 from serve.batch.orders import Asked
 from serve.commands.batch import Given, run
 from tests.repair.projects.conftest import fingerprint
-from tests.serve.batch.bad_repositories import Case, cases, make
+from tests.serve.batch.bad_repositories import ODD_BRANCH, Case, cases, make
 
 # attacks run only where a sandbox holds them
 SAFE = any(report.holds and report.tier <= Tier.B for report in probe())
+pytestmark = pytest.mark.timeout(600)  # twenty repositories
 BOUNDS = Bounds(candidates=30, fault_seconds=120, seconds=240)
 
 
@@ -25,7 +28,7 @@ BOUNDS = Bounds(candidates=30, fault_seconds=120, seconds=240)
 class Done:
     code: int
     known: dict[str, Case]
-    told: dict[str, dict[str, object]]
+    told: dict[str, dict[str, Any]]
     before: dict[str, str]
     after: dict[str, str]
     out: Path
@@ -35,6 +38,8 @@ class Done:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("bad")
     known, out = cases(folder / "repositories", folder / "out"), folder / "out"
+    if shutil.which("node") is None:
+        del known["scripted"]
     listed = make(folder / "repositories", known)
     places = [folder / "repositories" / name for name in known]
     before = {place.name: fingerprint(place) for place in places}
@@ -64,6 +69,9 @@ def test_no_checkout_is_touched(done: Done) -> None:
 
 @pytest.mark.skipif(not SAFE, reason="no sandbox here holds attacks")
 def test_the_good_ones_are_repaired_from_what_is_committed(done: Done) -> None:
+    runners = {name: one["diagnosis"]["runner"] for name, one in done.told.items() if one["diagnosis"]}
+    assert runners["unittested"] == "unittest" and runners.get("scripted", "node --test") == "node --test"
+    assert done.told["odd"]["diagnosis"]["branch"] == ODD_BRANCH
     for name in ("good", "dirty", "detached"):
         assert "+        result += price" in (done.out / "report.md").read_text()
         notes = str(done.told[name])

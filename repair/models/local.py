@@ -120,9 +120,6 @@ def load_local(
     Raises ModelError when anything is missing, unreadable or does not fit together.
     """
     source = _checked(source)
-    # oneDNN keeps a compiled kernel for each shape it meets, 1,024 of them by default: 500 MB, since our shapes vary.
-    # It reads this with its first product.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     where = _device(device)
     network = _network(source, None if adapter is None else Path(adapter), where, dtype)
     torch.set_num_threads(threads or _threads(network.parameters))

@@ -8,9 +8,12 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -102,7 +105,42 @@ def _authenticate(address: str) -> None:
 
 
 def _apply(function: Callable[[T], R], item: T) -> R:
-    return function(item)
+    with _waking():
+        return function(item)
+
+
+@contextmanager
+def _waking() -> Generator[None]:
+    """Let an interrupt by Ray end a wait for a process or a pipe, too, so that tasks clean up when they are cancelled.
+
+    Ray only marks SIGINT as received, which Python looks at when the wait is over. Another signal, which does nothing,
+    ends the wait then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    main, (receiving, sending) = threading.get_ident(), os.pipe()
+
+    def listen() -> None:
+        while numbers := os.read(receiving, 64):
+            if signal.SIGINT in numbers:
+                signal.pthread_kill(main, signal.SIGURG)
+
+    os.set_blocking(sending, False)
+    before = signal.signal(signal.SIGURG, lambda *_: None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in what a shell has put into the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    other = signal.set_wakeup_fd(sending, warn_on_full_buffer=False)
+    listener = threading.Thread(target=listen, name="emend-wake", daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(other)
+        signal.signal(signal.SIGURG, before)
+        os.close(sending)
+        listener.join()
+        os.close(receiving)
 
 
 def told(ray: Any, error: Exception) -> Exception:  # noqa: ANN401

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from repair.embedded.expander import embedded_adapter, embedded_directory
 from repair.executors import Serial
 from repair.projects.values import Bounds, Order
 from serve.batch.alerts import alert_faults
@@ -70,7 +72,7 @@ def shop(new_repo):
     return made
 
 
-def given(tmp_path, place, *, log="", alerts="", candidates=60, **more):
+def given(tmp_path, place, *, log="", alerts="", candidates=60, model="none", **more):
     files = {}
     for name, text in (("log", log), ("sarif", alerts)):
         if text:
@@ -79,7 +81,7 @@ def given(tmp_path, place, *, log="", alerts="", candidates=60, **more):
     bounds = Bounds(candidates=candidates, fault_seconds=0)
     base = Order("", "", test=TEST, python=sys.executable, bounds=bounds)
     asked = Asked((str(place),), base=base, **files)
-    return Given(asked, tmp_path / "out", model="none", sandbox_minimum="E", unsafe_no_sandbox=True, quiet=True, **more)
+    return Given(asked, tmp_path / "out", model=model, sandbox_minimum="E", unsafe_no_sandbox=True, quiet=True, **more)
 
 
 def pytest_of(repo):
@@ -178,3 +180,21 @@ def test_nothing_is_left_by_an_interrupted_run(tmp_path, new_repo, seconds, time
 def _runs_tests(pid):
     """Whether a sandbox with an interpreter runs below a process."""
     return any("resident.py" in " ".join(one.cmdline()) for one in psutil.Process(pid).children(recursive=True))
+
+
+BROKEN = SHOP.replace("sum(numbers) /", "sum(numbers) *")
+
+
+def test_workers_that_share_a_model_repair_as_one_that_has_its_own(tmp_path, new_repo):
+    """A checkpoint that is given is held by one process for all workers; here the embedded one stands for it."""
+    repo = new_repo("shop")
+    repo.commit({"shop.py": BROKEN, "test_shop.py": TESTS})
+    checkpoint = {"model": str(embedded_directory()), "adapter": embedded_adapter()}
+    found = {}
+    for jobs in (1, 2):
+        asked = given(tmp_path, repo.folder, candidates=40, jobs=jobs, **checkpoint)
+        run(replace(asked, out=tmp_path / str(jobs)))
+        found[jobs] = (tmp_path / str(jobs) / "report.json").read_text()
+    costs = [json.loads((tmp_path / jobs / "costs.json").read_text())["repositories"][0]["spent"] for jobs in "12"]
+    assert costs[1]["prompt_tokens"] == costs[0]["prompt_tokens"] > 0 and costs[1]["candidates"] > 0
+    assert found[1] == found[2]

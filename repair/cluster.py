@@ -109,6 +109,10 @@ def _apply(function: Callable[[T], R], item: T) -> R:
         return function(item)
 
 
+def _nothing(number: int, frame: object) -> None:
+    """What a signal does that only ends a wait."""
+
+
 @contextmanager
 def _waking() -> Generator[None]:
     """Let an interrupt by Ray end a wait for a process or a pipe, too, so that tasks clean up when they are cancelled.
@@ -127,7 +131,7 @@ def _waking() -> Generator[None]:
                 signal.pthread_kill(main, signal.SIGURG)
 
     os.set_blocking(sending, False)
-    before = signal.signal(signal.SIGURG, lambda *_: None)
+    before = signal.signal(signal.SIGURG, _nothing)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in what a shell has put into the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
     other = signal.set_wakeup_fd(sending, warn_on_full_buffer=False)

@@ -91,9 +91,14 @@ def test_an_interrupted_run_reports_and_goes_on(tmp_path):
 
 def test_what_does_not_hear_of_an_interrupt_is_ended(tmp_path):
     begun = time.monotonic()
-    ending = play(
-        tmp_path, [order("a")], {"a": Script(seconds=100)}, jobs=1, grace=0.1, watch=At("diagnose", interrupt)
-    )
+
+    def interrupt_it():
+        while not (tmp_path / "log").exists() and time.monotonic() - begun < 50:  # before, it would hear of a stop
+            time.sleep(0.02)
+        interrupt()
+
+    watch = At("diagnose", threading.Thread(target=interrupt_it, daemon=True).start)
+    ending = play(tmp_path, [order("a")], {"a": Script(seconds=100)}, jobs=1, grace=0.1, watch=watch)
     assert standings(ending) == {"a": "cancelled"} and time.monotonic() - begun < 60
     store = opened(tmp_path)
     assert [row.ended for row in store.rows("run")] == [None]

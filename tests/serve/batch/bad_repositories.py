@@ -50,6 +50,8 @@ PACKAGE = '{"name": "shop", "type": "module", "scripts": {"test": "node --test"}
 TOX = "[tox]\nskipsdist = true\n[testenv]\ncommands = python -m unittest discover -s tests -t .\n"
 SETUP = "from setuptools import setup\nsetup(name='api', version='1', py_modules=['shop'])\n"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 123456\n"
+# what plugins this machine has is no matter
+PYTEST = 'test = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest"'
 ATTACKS = """\
 import glob, os, pathlib, shutil, signal
 
@@ -230,7 +232,9 @@ def cases(folder: Path, out: Path) -> dict[str, Case]:
     }
     hostile = {"test_attack.py": attacks(folder / "hostile", out)}
     return {
-        "good": Case(files({"shop.py": SHOP, "test_shop.py": TEST}), Standing.REPAIRED, ("1 of 1 fault has a fix",)),
+        "good": Case(
+            files({"shop.py": SHOP, "test_shop.py": TEST}), Standing.REPAIRED, ("1 of 1 fault has a fix",), PYTEST
+        ),
         "unittested": Case(
             files({"tox.ini": TOX, "shop.py": SHOP, "tests/__init__.py": "", "tests/test_shop.py": unit(TEST)}),
             Standing.REPAIRED,
@@ -263,8 +267,8 @@ def cases(folder: Path, out: Path) -> dict[str, Case]:
         "folder": Case(_nothing, Standing.UNREADABLE, ("not a git repository",)),
         "empty": Case(_empty, Standing.UNREADABLE, ("commit",)),
         "hostile": Case(files(hostile), Standing.HOSTILE, ("--test",)),
-        "forking": Case(files({"test_forks.py": unit(FORKS)}), HOG, ("--test",), "run_seconds = 2"),
-        "flooding": Case(files({"test_floods.py": unit(FLOODS)}), HOG, ("--test",), "run_seconds = 2"),
+        "forking": Case(files({"test_forks.py": unit(FORKS)}), HOG, ("--test",), "run_seconds = 1"),
+        "flooding": Case(files({"test_floods.py": unit(FLOODS)}), HOG, ("--test",), "run_seconds = 1"),
         "hanging": Case(
             files({"test_waits.py": unit(HANGS)}), Standing.UNREPAIRED, ("look at them",), "run_seconds = 20"
         ),

@@ -123,6 +123,11 @@ class Baseline:
         )
 
     @property
+    def hung(self) -> frozenset[str]:
+        """Tests of the first run that were ended because they had taken too long."""
+        return _hung(self.runs[0])
+
+    @property
     def collected(self) -> int:
         """How many tests there are."""
         return len(self.runs[0].report.collected or ()) or len(self.runs[0].observation.tests)
@@ -132,14 +137,17 @@ def take_baseline(tests: Tests, refuser: Refuser) -> Baseline:
     """Run everything as often as is needed. Raises Refusal where nothing follows for a repair, SandboxError."""
     hanging = min(_HANGING_SECONDS, tests.limits.wall_seconds / _HANGING_SHARE)
     first = _usable(tests, Selection(test_seconds=hanging), refuser)
-    hung = any(trace.error_type == "Timeout" for trace in first.report.traces.values())
-    again = Selection(terse=True, test_seconds=min(hanging, _hanging_after(first)) if hung else hanging)
+    again = Selection(terse=True, test_seconds=min(hanging, _hanging_after(first)) if _hung(first) else hanging)
     runs = [first, _usable(tests, again, refuser)]
     settled = settle(run.observation for run in runs)
     if settled.flaky:
         runs.append(_usable(tests, again, refuser))
         settled = settle(run.observation for run in runs)
     return Baseline(tuple(runs), settled)
+
+
+def _hung(run: SuiteRun) -> frozenset[str]:
+    return frozenset(test for test, trace in run.report.traces.items() if trace.error_type == "Timeout")
 
 
 def _hanging_after(run: SuiteRun) -> float:

@@ -148,10 +148,11 @@ def _traced(tests: Tests, baseline: Baseline, paths: Sequence[str], bound: Bound
     if not tests.suite.selects or (settled.failing | settled.passing) <= ONLY_WHOLE:
         return Traced()
     order = [t.test_id for t in baseline.runs[0].observation.tests]
+    hung = baseline.hung  # they will hang again, and need not be waited for any longer than the others
     wanted = Wanted(
         [t for t in order if t in settled.failing],
         [t for t in order if t in settled.passing],
         [path for path in paths if path.endswith((".py", ".pyw"))],
-        max((t.seconds for t in baseline.runs[-1].observation.tests), default=1.0) + 1.0,
+        max((t.seconds for t in baseline.runs[-1].observation.tests if t.test_id not in hung), default=0.0) + 1.0,
     )
     return trace(tests.suite, tests.limits, wanted, seconds=bound.trace_seconds)

@@ -1,21 +1,28 @@
-# ruff: noqa: ANN401  (records, frames and hooks of tools whose types are not ours)
+# ruff: noqa: ANN401, ARG001  (records, frames and hooks of tools whose types are not ours)
 """Runs unittest in this process with a result class that reports every test; inside the sandbox.
 
 Task keys: `args` (of `python -m unittest`), `functions` (files whose plain `test_*` functions are run too),
-`only`, `stop_first`, `trace` as for pytest.
+`only`, `stop_first`, `trace`, `test_seconds` as for pytest.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import signal
+import threading
 import time
 import unittest
 from collections.abc import Iterator
 from typing import Any
 
 from emend_inside import Reporter, describe
-from emend_trace import Monitor, Tracer, tracer
+from emend_trace import Monitor, Timeout, Tracer, tracer
+
+
+def _too_long(number: int, frame: Any) -> None:
+    """A test that does not end has an error where it hangs, and the others still run."""
+    raise Timeout("it had not ended when its time was up")
 
 
 class _Result(unittest.TextTestResult):
@@ -23,14 +30,22 @@ class _Result(unittest.TextTestResult):
 
     reporter: Reporter
     tracer: Tracer | Monitor | None = None
+    limit: float = 0.0  # seconds of a test, 0: any
 
     def startTest(self, test: Any) -> None:  # noqa: N802
         super().startTest(test)
         self._outcome, self._described, self._begun = "passed", {}, time.monotonic()
         if self.tracer is not None:
             self.tracer.start()
+        self._timed = bool(self.limit) and threading.current_thread() is threading.main_thread()
+        if self._timed:
+            self._before = signal.signal(signal.SIGALRM, _too_long)
+            signal.setitimer(signal.ITIMER_REAL, self.limit)
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
+        if self._timed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before)
         name = test_name(test)
         if self.tracer is not None:
             for path, lines in self.tracer.stop().items():
@@ -94,7 +109,11 @@ class _Runner(unittest.TextTestRunner):
 
     def __init__(self, task: dict[str, Any], reporter: Reporter, **options: Any) -> None:
         super().__init__(**options)
-        facts: dict[str, Any] = {"reporter": reporter, "tracer": _tracer(task)}
+        facts: dict[str, Any] = {
+            "reporter": reporter,
+            "tracer": _tracer(task),
+            "limit": task.get("test_seconds") or 0.0,
+        }
         self.resultclass: Any = type("Result", (_Result,), facts)
         self.failfast = bool(task.get("stop_first"))
         self._task, self._reporter = task, reporter

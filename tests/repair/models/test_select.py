@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ def test_a_directory_is_local(compact_directory: Path, plain_directory: Path) ->
     assert compact.compact
     assert not plain.compact
     assert compact.name == str(compact_directory)
+    # before the libraries look: else a worker grows by half a gigabyte
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == os.environ["LRU_CACHE_CAPACITY"] == "64"
 
 
 def test_an_address_is_a_server() -> None:

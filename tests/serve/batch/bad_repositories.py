@@ -29,20 +29,6 @@ def test_total():
 def test_nothing():
     assert total([]) == 0
 """
-FAULTY = {"shop.py": SHOP, "test_shop.py": TEST}
-UNITTEST = """\
-import unittest
-
-from shop import total
-
-
-class TotalTest(unittest.TestCase):
-    def test_total(self):
-        self.assertEqual(total([1, 2]), 3)
-
-    def test_nothing(self):
-        self.assertEqual(total([]), 0)
-"""
 SCRIPT = """\
 export function total(prices) {
   let result = 0;
@@ -64,6 +50,8 @@ PACKAGE = '{"name": "shop", "type": "module", "scripts": {"test": "node --test"}
 TOX = "[tox]\nskipsdist = true\n[testenv]\ncommands = python -m unittest discover -s tests -t .\n"
 SETUP = "from setuptools import setup\nsetup(name='api', version='1', py_modules=['shop'])\n"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 123456\n"
+# what plugins this machine has is no matter
+PYTEST = 'test = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest"'
 ATTACKS = """\
 import glob, os, pathlib, shutil, signal
 
@@ -162,6 +150,13 @@ ODD_BRANCH = "fix/ü'$(x)&y"
 HOG = (Standing.HOSTILE, Standing.OVER_BUDGET)
 
 
+def unit(text: str) -> str:
+    """Test functions as methods of a unittest.TestCase, which starts faster than pytest does."""
+    head, mark, tests = text.partition("def test_")
+    body = textwrap.indent((mark + tests).replace("():", "(self):"), "    ")
+    return f"import unittest\n{head}class Test(unittest.TestCase):\n{body}"
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A repository `made` in a folder, how it is to come out, and words that its reason holds."""
@@ -170,6 +165,9 @@ class Case:
     standing: Standing | tuple[Standing, ...]
     says: tuple[str, ...] = ()
     listed: str = ""  # further keys in the list file
+
+
+FAULTY = {"shop.py": SHOP, "test_shop.py": unit(TEST)}
 
 
 def files(given: Mapping[str, str]) -> Callable[[Repo], None]:
@@ -186,7 +184,7 @@ def _detached(repo: Repo) -> None:
 
 def _odd(repo: Repo) -> None:
     """Names with blanks and letters of other alphabets, a branch that a shell would misread, a tag of its name."""
-    repo.commit({"a b/shöp.py": SHOP, "a b/test_shöp.py": TEST.replace("from shop", "from shöp")})
+    repo.commit({"a b/shöp.py": SHOP, "a b/test_shöp.py": unit(TEST).replace("from shop", "from shöp")})
     repo.git("checkout", "-q", "-b", ODD_BRANCH)
     repo.git("tag", ODD_BRANCH)
 
@@ -203,7 +201,7 @@ def _submodule(repo: Repo) -> None:
     inner.git("init", "-q", "-b", "main")
     inner.commit({"data.txt": "3"})
     repo.git("submodule", "--quiet", "add", inner.folder.as_uri(), "samples")
-    repo.commit({"test_data.py": DATA % "samples/data.txt"})
+    repo.commit({"test_data.py": unit(DATA % "samples/data.txt")})
     repo.git("submodule", "--quiet", "deinit", "-f", "samples")
     shutil.rmtree(repo.folder / ".git" / "modules")
 
@@ -223,21 +221,28 @@ def _empty(_: Repo) -> None:
 
 
 def attacks(checkout: Path, out: Path) -> str:
-    return ATTACKS % {"checkout": str(checkout), "out": str(out)}
+    return unit(ATTACKS % {"checkout": str(checkout), "out": str(out)})
 
 
 def cases(folder: Path, out: Path) -> dict[str, Case]:
     """By name; each is made at `folder`/name. `out` is where the run writes."""
-    broken = {"fast/__init__.py": "from fast._speedups import add\n", "test_fast.py": "import fast\ndef test(): ...\n"}
+    broken = {
+        "fast/__init__.py": "from fast._speedups import add\n",
+        "test_fast.py": unit("import fast\n\n\ndef test_fast(): ...\n"),
+    }
     hostile = {"test_attack.py": attacks(folder / "hostile", out)}
     return {
-        "good": Case(files(FAULTY), Standing.REPAIRED, ("1 of 1 fault has a fix",)),
+        "good": Case(
+            files({"shop.py": SHOP, "test_shop.py": TEST}), Standing.REPAIRED, ("1 of 1 fault has a fix",), PYTEST
+        ),
         "unittested": Case(
-            files({"tox.ini": TOX, "shop.py": SHOP, "tests/__init__.py": "", "tests/test_shop.py": UNITTEST}),
+            files({"tox.ini": TOX, "shop.py": SHOP, "tests/__init__.py": "", "tests/test_shop.py": unit(TEST)}),
             Standing.REPAIRED,
         ),
         "collection": Case(
-            files({"services/api/setup.py": SETUP, "services/api/shop.py": SHOP, "services/api/test_shop.py": TEST}),
+            files(
+                {"services/api/setup.py": SETUP, "services/api/shop.py": SHOP, "services/api/test_shop.py": unit(TEST)}
+            ),
             Standing.REPAIRED,
         ),
         "scripted": Case(
@@ -249,20 +254,24 @@ def cases(folder: Path, out: Path) -> dict[str, Case]:
         "dirty": Case(_dirty, Standing.REPAIRED),
         "submodule": Case(_submodule, Standing.UNREADABLE, ("samples", "git submodule update --init")),
         "pointers": Case(
-            files({"data.txt": POINTER, "test_data.py": DATA % "data.txt"}), Standing.UNREADABLE, ("git lfs pull",)
+            files({"data.txt": POINTER, "test_data.py": unit(DATA % "data.txt")}),
+            Standing.UNREADABLE,
+            ("git lfs pull",),
         ),
         "untested": Case(files({"shop.py": SHOP}), Standing.NO_TESTS, ("--test",)),
-        "networked": Case(files({"test_net.py": NETWORK}), Standing.NEEDS_NETWORK, ("--test",)),
-        "stored": Case(files({"test_db.py": DATABASE}), Standing.NEEDS_SERVICE, ("PostgreSQL", "--test")),
+        "networked": Case(files({"test_net.py": unit(NETWORK)}), Standing.NEEDS_NETWORK, ("--test",)),
+        "stored": Case(files({"test_db.py": unit(DATABASE)}), Standing.NEEDS_SERVICE, ("PostgreSQL", "--test")),
         "unbuilt": Case(files(broken), Standing.BROKEN_BUILD, ("fast._speedups", "--python")),
         "large": Case(files(FAULTY), Standing.TOO_LARGE, ("tree_files",), "tree_files = 1"),
         "damaged": Case(_damaged, Standing.UNREADABLE, ("git fsck",)),
         "folder": Case(_nothing, Standing.UNREADABLE, ("not a git repository",)),
         "empty": Case(_empty, Standing.UNREADABLE, ("commit",)),
         "hostile": Case(files(hostile), Standing.HOSTILE, ("--test",)),
-        "forking": Case(files({"test_forks.py": FORKS}), HOG, ("--test",), "run_seconds = 2"),
-        "flooding": Case(files({"test_floods.py": FLOODS}), HOG, ("--test",), "run_seconds = 2"),
-        "hanging": Case(files({"test_waits.py": HANGS}), Standing.UNREPAIRED, ("look at them",), "run_seconds = 20"),
+        "forking": Case(files({"test_forks.py": unit(FORKS)}), HOG, ("--test",), "run_seconds = 1"),
+        "flooding": Case(files({"test_floods.py": unit(FLOODS)}), HOG, ("--test",), "run_seconds = 1"),
+        "hanging": Case(
+            files({"test_waits.py": unit(HANGS)}), Standing.UNREPAIRED, ("look at them",), "run_seconds = 20"
+        ),
     }
 
 

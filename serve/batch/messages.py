@@ -43,7 +43,7 @@ def test_message(entry: Entry, run: RunInfo) -> str:
     fix = _fix(entry)
     assert fix.reproduction is not None
     after = {True: "It passes with the patch beside it.", False: "It still fails with the patch beside it.", None: ""}
-    body = f"It fails on the unchanged code with the reported error: {after[fix.reproduction.passes]}".strip(": ")
+    body = f"It fails on the unchanged code with the reported error. {after[fix.reproduction.passes]}".strip()
     quoted = _indented(one_line(fix.reproduction.before, 400))
     trailers = (f"Emend-Fault: {_value(entry.key)}", f"Emend-Version: {_value(run.version)}")
     return "\n\n".join((subject(entry.called, "Test"), _wrapped(body), *quoted, "\n".join(trailers))) + "\n"

@@ -215,9 +215,9 @@ def test_the_gate_refuses_a_sabotaged_adapter_and_passes_an_unchanged_one(adapte
     assert asked == [base, sabotaged]
     assert refused.outcome == REFUSED
     assert (refused.rows[0].base, refused.rows[0].tuned) == (1.0, 0.5)
-    assert {FIX_RATE, "location@1", "clean_bits_per_byte"} <= {
-        n for n, verdict in verdicts(refused).items() if verdict == "worse"
-    }
+    assert {FIX_RATE, "clean_bits_per_byte"} <= {n for n, verdict in verdicts(refused).items() if verdict == "worse"}
+    located = next(row for row in refused.rows if row.figure == "location@1")
+    assert located.tuned < located.base  # significant or not by which functions are drawn
     passed = run_gate(base, Checkpoint(base.source, adapters[False]), heldout, CONFIG)
     assert (passed.outcome, passed.examples) == (PASSED, len(heldout))
     assert passed.rows[0].figure == "exact@1"

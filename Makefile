@@ -27,8 +27,8 @@ demo: $(READY)
 
 # Two processes, one a core: most tests wait for processes of their own. `pytest -q` runs all in one.
 test: $(READY)
-	@$(BIN)/python -m pytest -q tests/serve tests/e2e tests/test_*.py & half=$$!; \
-	$(BIN)/python -m pytest -q tests/repair tests/data tests/training tests/eval; other=$$?; \
+	@$(BIN)/python -m pytest -q tests/serve tests/test_*.py & half=$$!; \
+	$(BIN)/python -m pytest -q tests/repair tests/data tests/training tests/eval tests/e2e; other=$$?; \
 	wait $$half && exit $$other
 
 check: format lint types imports test wheel

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from repair.errors import InputError, OracleError
 from repair.git import apart, branch_of, is_address, open_origin, resolve, uncommitted
-from repair.history import Listing, listing
 from repair.oracles.commands import TestCommand, Tool, parse_command
 from repair.oracles.interpreters import find_python
 from repair.projects.builds import add_compiled
@@ -26,7 +25,7 @@ from repair.projects.identity import newest_tag, write_identity
 from repair.projects.listing import Tree, table, tree_of
 from repair.projects.refusals import refused_by
 from repair.projects.requirements import declared
-from repair.projects.trees import Lacking, lay_out, unpack_tree
+from repair.projects.trees import Lacking, Listing, lay_out, listing, unpack_tree
 from repair.projects.values import Bounds, Order, Project, Refusal, Standing
 from repair.sandbox import Command, Limits, Sandbox
 from repair.workspace import LINKED

@@ -18,11 +18,20 @@ from pathlib import Path, PurePosixPath
 
 from repair.errors import InputError
 from repair.git import Origin, apart, check_out, run
-from repair.history import Listing
 
+_SUBMODULE = "160000"  # git's mode of one
 _LFS = b"version https://git-lfs.github.com/spec/v1\n"
 _LFS_SIZES = range(100, 1024)  # bytes of a pointer
 _LEVEL = 3  # of gzip: trees travel once, a core is dearer than the network
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A commit's tree: `submodules` as (path, commit). Sizes in bytes."""
+
+    files: int
+    size: int
+    submodules: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +56,43 @@ class Lacking:
         return tuple(found)
 
 
-def lay_out(origin: Origin, git_dir: Path, commit: str, listing: Listing, root: Path) -> Lacking:
+def listing(git_dir: Path, commit: str) -> Listing:
+    """What `commit` holds, without writing it. Raises InputError when an object is missing or damaged."""
+    status, out, said = run(str(git_dir), "ls-tree", "-r", "-l", "-z", commit)
+    if status != 0:
+        raise InputError(f"the tree of commit {commit[:12]} cannot be read: {said}; see `git fsck`", field="commit")
+    files = size = 0
+    submodules: list[tuple[str, str]] = []
+    for entry in out.decode("utf-8", "surrogateescape").split("\0"):
+        head, _, path = entry.partition("\t")
+        words = head.split()
+        if len(words) != 4:
+            continue
+        if words[0] == _SUBMODULE:
+            submodules.append((path, words[2]))
+        elif not words[3].isdigit():
+            why = "it is missing or damaged; fetch it (a partial clone: `git fetch --refetch`) or see `git fsck`"
+            raise InputError(f"{path}: the content in commit {commit[:12]} cannot be read: {why}", field="commit")
+        else:
+            files += 1
+            size += int(words[3])
+    return Listing(files, size, tuple(submodules))
+
+
+def lay_out(origin: Origin, git_dir: Path, commit: str, held: Listing, root: Path) -> Lacking:
     """Write `commit` into the empty folder `root`: submodules and LFS files too where the origin has them.
 
     Returns what is missing. Raises InputError when the commit itself cannot be written.
     """
     check_out(git_dir, commit, root)
-    submodules = _submodules(origin, listing, root)
+    submodules = _submodules(origin, held, root)
     return Lacking(submodules, _pointers(origin, root))
 
 
-def _submodules(origin: Origin, listing: Listing, root: Path) -> tuple[str, ...]:
+def _submodules(origin: Origin, held: Listing, root: Path) -> tuple[str, ...]:
     names = _module_names(root)
     missing: list[str] = []
-    for path, commit in listing.submodules:
+    for path, commit in held.submodules:
         home = origin.git_dir / "modules" / names.get(path, path)
         target = root / path
         if not _inside(origin.git_dir, home) or not (home / "HEAD").is_file() or not _plain_folder(root, path):

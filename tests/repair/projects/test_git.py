@@ -1,4 +1,4 @@
-"""Real repositories, opened, read and checked out by `repair.git` and `repair.history`."""
+"""Real repositories, opened, read and checked out by `repair.git` and what builds on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from repair.errors import InputError
 from repair.git import apart, branch_of, check_out, open_origin, resolve, uncommitted
-from repair.history import blame, listing, touched
+from repair.projects.history import GitHistory
+from repair.projects.trees import listing
 
 
 def opened(repo, tmp_path: Path):
@@ -32,7 +33,9 @@ def test_a_commit_is_checked_out_and_nothing_of_the_repository_changes(repo, tmp
     check_out(git_dir, own, target)
     assert (target / "a b" / "ü.py").read_text() == "x = 1\n" and os.access(target / "run.sh", os.X_OK)
     assert (target / "a b" / "link").is_symlink() and not (target / ".git").exists()
-    assert uncommitted(origin) == 0 and blame(git_dir, own, "a b/ü.py", [1]) and touched(git_dir, own)
+    assert uncommitted(origin) == 0
+    history = GitHistory(git_dir, own)
+    assert history.lines("a b/ü.py", [1]) and history.files()
     assert print_of(repo.folder) == before
 
 
@@ -52,7 +55,7 @@ def test_linked_tree_bare_and_shallow_repositories_and_addresses_open(repo, tmp_
         assert (target / "a.py").read_text() == "x = 2\n"
         assert branch_of(origin, "HEAD") == branches.get(Path(place).name, "main")
         assert (origin.folder is None) == (Path(place).name == "bare.git" or "://" in place)
-        assert len(touched(git_dir, own)) == (1 if Path(place).name == "shallow" else 2)
+        assert GitHistory(git_dir, own).files()["a.py"].changes == (1 if Path(place).name == "shallow" else 2)
     newer = repo.commit({"a.py": "x = 3\n"})
     assert resolve(open_origin(repo.folder.as_uri(), tmp_path / "cache"), "main") == newer
 
@@ -91,7 +94,7 @@ def test_no_setting_of_a_stranger_is_run(repo, tmp_path: Path) -> None:
     assert uncommitted(origin) == 1
     (tmp_path / "tree").mkdir()
     check_out(git_dir, own, tmp_path / "tree")
-    assert blame(git_dir, own, "a.py", [1])
+    assert GitHistory(git_dir, own).lines("a.py", [1])
     assert not (tmp_path / "ran").exists()
 
 
@@ -124,21 +127,3 @@ def test_damaged_refs_and_missing_objects_are_named(repo, tmp_path: Path) -> Non
     (repo.folder / ".git" / "refs" / "heads" / "main").write_text("1" * 40 + "\n")
     with pytest.raises(InputError, match="missing or damaged"):
         resolve(origin, "HEAD")
-
-
-def test_blame_and_touched_tell_who_changed_what_since(repo, tmp_path: Path) -> None:
-    first = repo.commit({"a.py": "one\ntwo\nthree\n", "a [b].py": "1\n"}, "first")
-    second = repo.commit({"a.py": "one\nTWO\n    three\n"}, "second: a | b")
-    third = repo.commit({"a [b].py": "2\n"}, "third")
-    _, git_dir = opened(repo, tmp_path)
-    lines = blame(git_dir, third, "a.py", [1, 2, 3])
-    assert [(line.line, line.commit) for line in lines] == [(1, first), (2, second), (3, first)]  # blanks do not count
-    assert lines[1].seconds == 1_600_002_000 and lines[1].known
-    assert [b.known for b in blame(git_dir, third, "a.py", {2, 1}, since=first)] == [False, True]
-    assert blame(git_dir, third, "none.py", [1]) == blame(git_dir, third, "a.py", [99]) == ()
-    assert [t.commit for t in touched(git_dir, third)] == [third, second, first]
-    assert [t.paths for t in touched(git_dir, third, since=first)] == [("a [b].py",), ("a.py",)]
-    (only,) = touched(git_dir, third, since=first, paths=["a.py"])
-    assert (only.subject, only.seconds) == ("second: a | b", 1_600_002_000)
-    assert len(touched(git_dir, third, paths=["a [b].py"])) == 2  # a path, no pattern
-    assert len(touched(git_dir, third, most=1)) == 1 and touched(git_dir, "0" * 40) == ()

@@ -11,8 +11,7 @@ import pytest
 
 from repair.errors import InputError
 from repair.git import apart, open_origin, resolve
-from repair.history import listing
-from repair.projects.trees import lay_out, pack_tree, unpack_tree
+from repair.projects.trees import lay_out, listing, pack_tree, unpack_tree
 
 
 def laid_out(repo, tmp_path: Path) -> tuple[Path, tuple[str, ...]]:

@@ -231,12 +231,8 @@ class TestBench:
         return (Selection(only=base.failing, stop_first=many, terse=True), _ALL)
 
     def _verdict(self, base: Baseline, run: SuiteRun, after: Observation, *, partly: bool) -> tuple[Verdict, str]:
-        if run.infrastructure:
-            return Verdict.UNDECIDED, run.infrastructure
-        if not after.complete:  # a hang, a limit or an early end is the candidate's doing: the baseline ended
-            return Verdict.UNFIXED, after.reason
-        if not honest(run, self._sources, self._command):
-            return Verdict.UNFIXED, "the changed code itself ended the run"
+        if found := trouble(run, after, self._sources, self._command):
+            return found
         if base.failing == ONLY_WHOLE:
             if after.passed:
                 return Verdict.PLAUSIBLE, "the tests pass"
@@ -294,9 +290,18 @@ def _first_failure(after: Observation) -> str:
     return f"{failed[0].test_id} fails" if failed else "the run does not succeed"
 
 
-def honest(run: SuiteRun, sources: Container[str], command: TestCommand) -> bool:
-    """SystemExit out of a changed module is no end of a script's tests."""
-    return not any(path in sources and path not in command.args for path in run.report.exits)
+def trouble(
+    run: SuiteRun, after: Observation, sources: Container[str], command: TestCommand
+) -> tuple[Verdict, str] | None:
+    """What forbids to read a candidate's single results: the run broke off, or the changed code ended it."""
+    if run.infrastructure:
+        return Verdict.UNDECIDED, run.infrastructure
+    if not after.complete:  # a hang, a limit or an early end is the candidate's doing: the baseline ended
+        return Verdict.UNFIXED, after.reason
+    # SystemExit out of a changed module is no end of a script's tests
+    if any(path in sources and path not in command.args for path in run.report.exits):
+        return Verdict.UNFIXED, "the changed code itself ended the run"
+    return None
 
 
 def with_groups(after: Observation, failing: frozenset[str]) -> Observation:

@@ -27,7 +27,7 @@ from repair.oracles.judging import (
 )
 from repair.oracles.suites import Selection, Suite, SuiteRun
 from repair.oracles.territory import Territory, files_of_tests
-from repair.oracles.tests import TestOracle, honest, with_groups
+from repair.oracles.tests import TestOracle, trouble, with_groups
 from repair.oracles.testtext import test_source
 from repair.projects.impact import Impact, closure, impacted, imported
 from repair.projects.values import Groundwork, Project, Reproduction
@@ -268,8 +268,8 @@ class ProjectBench:
         run = self._run(files, self._selection(asked, stop=stop), asked)
         after = self._read(run)
         seen.append(after)
-        if trouble := self._trouble(run, after):
-            return trouble
+        if found := trouble(run, after, self._sources, self._command):
+            return found
         worse = sorted((ended_ids(after, *FAILED) & passing) - failing)
         if worse and (still := self._fails_again(files, worse)):
             return Verdict.REGRESSED, f"{still} passed before, now failing"
@@ -287,8 +287,8 @@ class ProjectBench:
         run = self._run(files, replace(_WHOLE, test_seconds=self._test_seconds(self._all)), self._all)
         after = self._read(run)
         seen.append(after)
-        if trouble := self._trouble(run, after):
-            return trouble
+        if found := trouble(run, after, self._sources, self._command):
+            return found
         if self._failing == ONLY_WHOLE:
             return (Verdict.PLAUSIBLE, "the tests pass") if after.passed else (Verdict.UNFIXED, after.reason)
         base = self._baseline
@@ -318,16 +318,6 @@ class ProjectBench:
             if not left:
                 return ""
         return min(left)
-
-    def _trouble(self, run: SuiteRun, after: Observation) -> tuple[Verdict, str] | None:
-        """What forbids to read single results: the run broke off, or the changed code ended it."""
-        if run.infrastructure:
-            return Verdict.UNDECIDED, run.infrastructure
-        if not after.complete:  # a hang, a limit or an early end is the candidate's doing: the baseline ended
-            return Verdict.UNFIXED, after.reason
-        if not honest(run, self._sources, self._command):
-            return Verdict.UNFIXED, "the changed code itself ended the run"
-        return None
 
     def _read(self, run: SuiteRun) -> Observation:
         """The results, with files that can be collected now as tests; without those that another fault may fail."""

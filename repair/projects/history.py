@@ -7,7 +7,6 @@ long history costs no more than a short one; what git cannot say in time is not 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,15 +138,9 @@ class GitHistory:
 
     def _ask(self, *arguments: str) -> str:
         """What git prints, "" when it fails or takes too long."""
-        quoting = ("-c", "core.quotePath=false")
-        process = git.start(str(self.git_dir), (*quoting, *arguments), subprocess.DEVNULL)
-        try:
-            out, _ = process.communicate(timeout=self.seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            return ""
-        return out.decode("utf-8", "replace") if process.returncode == 0 else ""
+        unquoted = ("core.quotePath=false",)
+        status, out, _ = git.run(str(self.git_dir), *arguments, more=unquoted, seconds=self.seconds)
+        return out.decode("utf-8", "replace") if status == 0 else ""
 
 
 def _whole(text: str) -> int:

@@ -1,17 +1,20 @@
 """Reproductions on small real projects, run in the real sandbox by real pytest."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from repair.oracles.suites import Suite, SuiteRun
-from repair.projects.reproduce import Attempt, attempt, attempting, confirm, reproduce
-from repair.projects.reproduce.trying import run_test
+from repair.projects.reproduce import Attempt, attempt, confirm, reproduce
 from repair.projects.values import Order, Project
-from repair.sandbox import Sandbox
+from repair.sandbox import Command, Execution, Limits, Sandbox, Zygote
 from repair.sandboxes.select import find_sandbox
 
 SHOP = """
@@ -248,8 +251,33 @@ def test_failure_that_only_our_own_runs_see_is_refused(tmp_path: Path, sandbox: 
     assert "does not fail with it alike" in found.reason
 
 
-def test_flaky_failure_is_refused(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The failure depends on a file that stands for chance: the runner's second run has another one."""
+class Lucky:
+    """A sandbox in which the second run of the project's tests finds a file: it stands for chance."""
+
+    def __init__(self, real: Sandbox) -> None:
+        self._real, self.tier, self.test_runs = real, real.tier, 0
+
+    def run(self, command: Command) -> Execution:
+        return self._real.run(command)
+
+    @contextmanager
+    def zygote(self, command: Command, *, preload: tuple[str, ...]) -> Iterator[LuckyZygote]:
+        with self._real.zygote(command, preload=preload) as zygote:
+            yield LuckyZygote(self, zygote)
+
+
+@dataclass
+class LuckyZygote:
+    owner: Lucky
+    zygote: Zygote
+
+    def run(self, files: Mapping[str, bytes], argv: tuple[str, ...], limits: Limits) -> Execution:
+        self.owner.test_runs += 1
+        laid = {**files, "lucky": b""} if self.owner.test_runs == 2 else files
+        return self.zygote.run(laid, argv, limits)
+
+
+def test_flaky_failure_is_refused(tmp_path: Path, sandbox: Sandbox) -> None:
     lottery = """
         from pathlib import Path
 
@@ -260,17 +288,11 @@ def test_flaky_failure_is_refused(tmp_path: Path, sandbox: Sandbox, monkeypatch:
             return name
         """
     project = project_at(tmp_path, {"lottery.py": lottery, "tests/test_it.py": "def test_it():\n    pass\n"})
-    runs: list[SuiteRun] = []
-
-    def by_chance(suite: Suite, files: dict[str, bytes]) -> SuiteRun:
-        runs.append(run_test(suite, files if len(runs) != 1 else {**files, "lucky": b""}))
-        return runs[-1]
-
-    monkeypatch.setattr(attempting, "run_test", by_chance)
-    found = attempt(project, LOTTERY, sandbox)
+    lucky = Lucky(sandbox)
+    found = attempt(project, LOTTERY, lucky)
     assert found.reproduction is None
     assert "runs only" in found.reason
-    assert len(runs) == 2
+    assert lucky.test_runs == 2
 
 
 def test_what_does_not_reproduce_says_why(shop: Project, sandbox: Sandbox) -> None:

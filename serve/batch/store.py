@@ -21,7 +21,7 @@ from serve.batch.items import Ended, ItemState, Kind, Ref, ended_text, read_ende
 from serve.batch.owners import Owner, dead
 from serve.store.database import Clock, Database
 from serve.store.errors import StoreError
-from serve.store.migrate import migrate
+from serve.store.migrate import migrated
 from serve.store.tables import SECOND, batch_items, batch_runs
 
 LEASE_SECONDS = 10.0
@@ -123,14 +123,8 @@ class SqlRunStore:
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None) -> Self:
         """Open the database of a SQLAlchemy URL and migrate it to this version's tables. Raises StoreError."""
-        database = Database(url, clock)
-        try:
-            migrate(database)
-        except BaseException:
-            database.close()
-            raise
         plain = make_url(url)
-        return cls(database, f"{plain.host or ''}:{plain.port or ''}/{plain.database or ''}")
+        return cls(migrated(url, clock), f"{plain.host or ''}:{plain.port or ''}/{plain.database or ''}")
 
     @property
     def where(self) -> str:

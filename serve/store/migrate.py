@@ -23,7 +23,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from serve.store.database import Database
+from serve.store.database import Clock, Database
 from serve.store.errors import StoreError
 from serve.store.tables import metadata
 
@@ -40,6 +40,17 @@ def migrate(database: Database, revision: str = "head") -> None:
         raise database.failure(error) from error
     except sqlite3.Error as error:
         raise StoreError(f"{database.where} cannot be used: {error}; check that it is a database of Emend") from error
+
+
+def migrated(url: str, clock: Clock | None = None) -> Database:
+    """The database of a SQLAlchemy URL with this version's tables. Raises StoreError."""
+    database = Database(url, clock)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def current(connection: Connection) -> str | None:

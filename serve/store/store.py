@@ -11,7 +11,7 @@ from serve.store.feedback import Feedback
 from serve.store.jobs import Jobs
 from serve.store.journal import Journal
 from serve.store.keys import Keys
-from serve.store.migrate import migrate
+from serve.store.migrate import migrated
 from serve.store.replies import Replies
 from serve.store.sessions import Sessions
 
@@ -36,13 +36,7 @@ class Store:
 
         `clock` (microseconds since 1970) is for tests. Raises StoreError.
         """
-        database = Database(url, clock)
-        try:
-            migrate(database)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls(migrated(url, clock))
 
     def check(self) -> None:
         """Ask the database something small. Raises StoreError when it does not answer."""

@@ -25,11 +25,12 @@ demo: $(READY)
 	@cd examples/parcels && $(EMEND) fix parcels.py --python $(abspath $(BIN))/python \
 		--test "python -m pytest -q test_parcels.py" --candidates 800 --seconds 240
 
-# Two processes, one a core: most tests wait for processes of their own. `pytest -q` runs all in one.
+# Three processes on two cores: most tests wait for processes of their own. `pytest -q` runs all in one.
 test: $(READY)
-	@$(BIN)/python -m pytest -q tests/serve tests/test_*.py & half=$$!; \
-	$(BIN)/python -m pytest -q tests/repair tests/data tests/training tests/eval tests/e2e; other=$$?; \
-	wait $$half && exit $$other
+	@$(BIN)/python -m pytest -q tests/serve tests/test_*.py --ignore=tests/serve/batch & one=$$!; \
+	$(BIN)/python -m pytest -q tests/serve/batch tests/repair tests/e2e & two=$$!; \
+	$(BIN)/python -m pytest -q tests/data tests/training tests/eval; three=$$?; \
+	wait $$one && wait $$two && exit $$three
 
 check: format lint types imports test wheel
 

@@ -46,15 +46,29 @@ class CompactFormat:
         other._engine = engine
         return other
 
+    @property
+    def encoder(self) -> TokenEncoder:
+        """The vocabulary."""
+        return self._encoder
+
+    @property
+    def engine(self) -> Engine:
+        """What computes."""
+        return self._engine
+
     def read(self, view: View) -> Prefix:
         """The view's prompt, auxiliary parts cut where it is too long. Raises ModelError when its code is."""
+        return self._engine.read(encode(compact_prompt(self.fitted(view)), self._encoder))
+
+    def fitted(self, view: View) -> View:
+        """The view as it is read: auxiliary parts cut where it is too long. Raises ModelError for too many lines."""
         if len(view.lines) > LINE_TOKENS:
             raise ModelError(f"a window of {len(view.lines)} lines; the model tells at most {LINE_TOKENS} apart")
 
         def fits(smaller: View) -> bool:
             return len(encode(compact_prompt(smaller), self._encoder)) < self._engine.limit
 
-        return self._engine.read(encode(compact_prompt(truncate(view, fits)), self._encoder))
+        return truncate(view, fits)
 
     def locate(self, view: View) -> LineBelief:
         """The distribution after `<|fix|>` over the lines shown and `<|ok|>`."""

@@ -10,7 +10,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -30,6 +31,7 @@ from repair.models.tokens import TokenEncoder, is_compact, read_tokenizer
 from repair.views import Hunk, View
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 _LOADING = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
@@ -119,8 +121,8 @@ def load_local(
     (default: see `_threads`), `dtype` "float32" or "bfloat16" (default: the faster one here).
     Raises ModelError when anything is missing, unreadable or does not fit together.
     """
-    source = _checked(source)
-    where = _device(device)
+    source = checked_source(source)
+    where = torch_device(device)
     network = _network(source, None if adapter is None else Path(adapter), where, dtype)
     torch.set_num_threads(threads or _threads(network.parameters))
     engine = Engine(network)
@@ -166,8 +168,8 @@ def _threads(parameters: int) -> int:
     return 1 if parameters < _ONE_THREAD else os.cpu_count() or 1
 
 
-def _checked(source: str | Path) -> str | Path:
-    """The directory, or the hub id when there is none of that name."""
+def checked_source(source: str | Path) -> str | Path:
+    """The directory, or the hub id when there is none of that name. Raises ModelError for a path that holds none."""
     path = Path(source).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -178,7 +180,8 @@ def _checked(source: str | Path) -> str | Path:
     return str(source)
 
 
-def _device(device: str | None) -> torch.device:
+def torch_device(device: str | None) -> torch.device:
+    """A device by name; None: a GPU that is there, else the CPU. Raises ModelError for one that does not work."""
     try:
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(1, device=where)
@@ -220,17 +223,36 @@ def _why_not(source: str | Path, error: Exception) -> str:
 
 def _merge(network: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """The network with a LoRA adapter added to its weights. Raises ModelError when they do not belong together."""
+    with _fitting_adapter(adapter):
+        return _adapted(network, adapter).merge_and_unload(safe_merge=True)
+
+
+def read_adapted(source: str | Path, adapter: Path | None) -> PreTrainedModel:
+    """A checkpoint by transformers with a LoRA adapter beside its weights, not merged. Raises ModelError."""
+    network = _read_model(source)
+    if adapter is None:
+        return network
+    with _fitting_adapter(adapter):
+        return cast("PreTrainedModel", _adapted(network, adapter).get_base_model())
+
+
+def _adapted(network: PreTrainedModel, adapter: Path) -> PeftModel:
     from peft import PeftModel
 
     if not (adapter / "adapter_config.json").is_file():
         raise ModelError(f"{adapter} has no adapter_config.json: give the directory of a PEFT adapter")
     if network.num_parameters() <= _SMALL:
         network = network.float()  # a small change added in bf16 would be rounded away
+    return PeftModel.from_pretrained(network, str(adapter))
+
+
+@contextmanager
+def _fitting_adapter(adapter: Path) -> Generator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", message="Found missing adapter keys")
-            return PeftModel.from_pretrained(network, str(adapter)).merge_and_unload(safe_merge=True)
+            yield
     except (*_LOADING, UserWarning) as error:
         detail = " ".join(str(error).split())[:300]  # the first line alone says only that there is an error
         raise ModelError(

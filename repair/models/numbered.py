@@ -37,22 +37,40 @@ class NumberedFormat:
         self._ends = frozenset(ends)
         self._chat = chat
 
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The vocabulary."""
+        return self._tokenizer
+
+    @property
+    def engine(self) -> Engine:
+        """What computes."""
+        return self._engine
+
     def read(self, view: View) -> Prefix:
         """The view's prompt, auxiliary parts cut where it is too long. Raises ModelError when its code is."""
-        fitting = truncate(view, lambda smaller: len(self._prompt(smaller)) < self._engine.limit)
-        return self._engine.read(self._prompt(fitting))
+        return self._engine.read(self._prompt(self.fitted(view)))
+
+    def fitted(self, view: View) -> View:
+        """The view as it is read: auxiliary parts cut where it is too long."""
+        return truncate(view, lambda smaller: len(self._prompt(smaller)) < self._engine.limit)
+
+    def prompt_text(self, view: View) -> tuple[str, bool]:
+        """The prompt of a view as text, and whether the tokenizer adds its own special tokens to it."""
+        if not self._chat:
+            return numbered_prompt(view), True
+        messages = list(chat_messages(view))
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)), False
 
     def _prompt(self, view: View) -> list[int]:
-        if not self._chat:
-            return list(self._tokenizer(numbered_prompt(view)).input_ids)
-        messages = list(chat_messages(view))
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self._text_tokens(str(text))
+        text, adds = self.prompt_text(view)
+        return list(self._tokenizer(text, add_special_tokens=adds).input_ids)
 
     def _text_tokens(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False).input_ids)
 
-    def _target(self, hunks: Sequence[Hunk]) -> list[int]:
+    def target(self, hunks: Sequence[Hunk]) -> list[int]:
+        """Token ids of the reply that says a change, and its end."""
         end = self._tokenizer.eos_token_id
         return [*self._text_tokens(render_reply(hunks)), *([end] if isinstance(end, int) else [])]
 
@@ -73,7 +91,7 @@ class NumberedFormat:
         prefix = self.read(view)
         inside = [i for i, c in enumerate(changes) if not c or isinstance(check_hunks(c, view), Change)]
         scores = [-math.inf] * len(changes)
-        found = self._engine.score(prefix, [self._target(changes[i]) for i in inside])
+        found = self._engine.score(prefix, [self.target(changes[i]) for i in inside])
         for index, score in zip(inside, found, strict=True):
             scores[index] = score
         return scores

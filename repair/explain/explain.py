@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from repair.explain.values import Explanation, Interventions, Method, Part, Subject, Target
@@ -21,10 +21,10 @@ class Wanted:
 
     parts: frozenset[Part] = DEFAULT
     methods: tuple[Method, ...] = (Method.ABLATION, Method.GRADIENT)
-    target: Target = Target()
+    target: Target = field(default_factory=Target)
     layer: int | None = None  # of the attention matrix; None: mean
     head: int | None = None
-    interventions: Interventions = Interventions()
+    interventions: Interventions = field(default_factory=Interventions)
     seconds: float = 20.0
     proposals: int = 5  # candidates of a live comparison
     seed: int = 0
@@ -36,7 +36,7 @@ def explain(
     model: Model,
     glass: Glass | None = None,
     reference: Reference | None = None,
-    wanted: Wanted = Wanted(),
+    wanted: Wanted | None = None,
 ) -> Explanation:
     """Explain a change. Without a glass (a model server) only what log-probabilities and perturbation give.
 

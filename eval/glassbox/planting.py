@@ -8,77 +8,76 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 from data.piece import Piece, piece_of, words
-from data.records import Record
 from data.renaming import free_names
 from data.wording import FOREIGN, PLAIN
-from repair.explain.values import Subject, UnitKind
+from eval.glassbox.quality import Trial
+from repair.errors import PatchError
+from repair.explain.cases import Case
+from repair.explain.values import Subject
 from repair.languages import Node
-from repair.views import Hunk, View
+from repair.sources import Source
+from repair.views import Hunk, View, hunks_patch
 
 MOST_LINES = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """A subject whose evidence is known: the code line `evidence` alone has the name that the repair needs."""
-
-    subject: Subject
-    name: str
-    evidence: int
-    reported: bool  # whether the error names the wrong name and the traceback the line
-
-    @property
-    def kind(self) -> UnitKind:
-        """Where the evidence stands."""
-        return UnitKind.CODE
-
-
-def planted(records: Iterable[Record], *, seed: int = 0, reported: bool = True) -> Iterator[Planted]:
-    """One case of each record that has a name to plant with, in its repaired text; the same for the same seed.
+def planted(cases: Iterable[Case], *, seed: int = 0, reported: bool = True) -> Iterator[Trial]:
+    """One trial of each Python case that has a name to plant with, in its repaired text; the same for the same seed.
 
     `reported`: with a NameError and a traceback, as Python would tell; else without any report.
     """
-    for record in records:
-        if record.language != "python" or record.fixed.count("\n") > MOST_LINES:
+    for case in cases:
+        lines = _repaired(case)
+        if case.view.language != "python" or lines is None or len(lines) > MOST_LINES:
             continue
-        piece = piece_of(record.language, record.fixed, f"{seed}:{record.id}")
+        piece = piece_of("python", "\n".join(lines) + "\n", f"{seed}:{case.id}")
         if piece is not None:
-            found = _plant(record, piece, random.Random(f"{seed}:{record.id}"), reported=reported)
-            if found is not None:
-                yield found
+            subject = _plant(case.view, piece, random.Random(f"{seed}:{case.id}"), reported=reported)
+            if subject is not None:
+                yield Trial(case.id, subject[0], subject[1])
 
 
-def _plant(record: Record, piece: Piece, draw: random.Random, *, reported: bool) -> Planted | None:
+def _repaired(case: Case) -> list[str] | None:
+    """The lines of the view after its repair."""
+    shift = case.view.first_line - 1
+    source = Source.from_bytes("code", ("\n".join(case.view.lines) + "\n").encode(), language=case.view.language)
+    try:
+        hunks = [Hunk(h.first - shift, h.last - shift, h.text) for h in case.hunks]
+        text = hunks_patch(source, hunks).files[0].apply(source.text) if hunks else source.text
+    except PatchError:
+        return None
+    return text.removesuffix("\n").split("\n")
+
+
+def _plant(view: View, piece: Piece, draw: random.Random, *, reported: bool) -> tuple[Subject, int] | None:
     places = sorted({**free_names(piece, parameters=False), **free_names(piece, parameters=True)}.items())
-    beside = words(*record.context)
+    beside = words(*view.context)
     usable = [(name, nodes) for name, nodes in places if name not in beside and _twice(piece, name, nodes)]
     pool = [w for w in (*PLAIN, *FOREIGN[0]) if w not in piece.taken | beside]
     if not usable or not pool:
         return None
-    name, nodes = draw.choice(usable)
+    _, nodes = draw.choice(usable)
     wrong = draw.choice(pool)
-    edit = piece.edit(nodes[-1].start, nodes[-1].end, wrong)
-    text = record.fixed[: edit.span.start] + wrong + record.fixed[edit.span.end :]
-    first, last = (_line(record.fixed, piece.edit(n.start, n.end, "").span.start) for n in (nodes[0], nodes[-1]))
-    shift = record.first_line
-    right = record.fixed.split("\n")[last]
-    view = View(
-        record.path, record.language, shift, tuple(text.removesuffix("\n").split("\n")),
-        error=f"NameError: name '{wrong}' is not defined" if reported else "",
-        frames=(last + shift,) if reported else (), context=record.context,
+    span = piece.edit(nodes[-1].start, nodes[-1].end, wrong).span
+    text = piece.text[: span.start] + wrong + piece.text[span.end :]
+    first, last = (_line(piece.text, piece.edit(n.start, n.end, "").span.start) for n in (nodes[0], nodes[-1]))
+    at = last + view.first_line
+    faulty = View(
+        view.path, view.language, view.first_line, tuple(text.removesuffix("\n").split("\n")),
+        error=f"NameError: name '{wrong}' is not defined" if reported else "", frames=(at,) if reported else (),
+        context=view.context,
     )  # fmt: skip
-    return Planted(Subject(view, (Hunk(last + shift, last + shift, right),)), name, first + shift, reported)
+    return Subject(faulty, (Hunk(at, at, piece.text.split("\n")[last]),)), first + view.first_line
 
 
-def _twice(piece: Piece, name: str, nodes: list[Node]) -> bool:
+def _twice(piece: Piece, name: str, nodes: Sequence[Node]) -> bool:
     """Whether a name is written on two lines, once on the later one, and nowhere else: not in a comment either."""
     written = [m.start() for m in re.finditer(rf"\b{re.escape(name)}\b", piece.text)]
     lines = [_line(piece.text, at) for at in written]
-    places = [piece.edit(n.start, n.end, "").span.start for n in nodes]
+    places = sorted(piece.edit(n.start, n.end, "").span.start for n in nodes)
     return len(name) > 1 and written == places and len(set(lines)) == 2 and lines.count(lines[-1]) == 1
 
 

@@ -20,7 +20,7 @@ from serve.store.journalwanted import EVERYTHING, Wanted, conditions
 from serve.store.tables import DAY, JOURNAL_FACTS, feedback, journal, journal_labels, journal_summaries, keys
 
 MOST_LABELS = 20  # of an entry
-LABEL = r"^[a-z0-9][a-z0-9-]{0,39}$"
+LABEL = r"^[a-z0-9][a-z0-9\-]{0,39}$"  # also as JavaScript reads it with the flag v
 _KIND = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,79}")
 _MOST = 500
 _MOST_KINDS = 50  # summaries of an entry

@@ -194,7 +194,7 @@ def _summary(told: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tuple
     for name, value in told.items():
         word = _SUMMARY_WORDS.get(name, name.replace("_", " "))
         if isinstance(value, dict) and value and all(isinstance(one, int | float) for one in value.values()):
-            plain.append((word, ", ".join(f"{key or '(none)'} {one}" for key, one in value.items())))
+            plain.append((word, ", ".join(f"{key.replace('_', ' ') or '(none)'} {one}" for key, one in value.items())))
         elif isinstance(value, dict | list):
             if value:
                 rest.append((word, json.dumps(value, indent=2, ensure_ascii=False)))

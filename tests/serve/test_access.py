@@ -160,6 +160,18 @@ def test_feedback_and_journal(client):
     kept = client.get(f"/v1/journal/{found['id']}").json()
     assert kept["feedback"] == {"0": True}
     assert kept["request"]["files"] == [CODE]
+    assert (kept["language"], kept["verdict"], kept["model"], kept["key_name"]) == (
+        "python",
+        "undecided",
+        "none",
+        "first",
+    )
+    assert set(kept["timing"]) == {"queue", "suspects", "first_candidate", "repair"}
+    assert sum(kept["summaries"]["repair"]["verdicts"].values()) == found["cost"]["candidates"]
+    assert client.put(f"/v1/journal/{found['id']}/labels/odd").json() == {"labels": ["odd"]}
+    page = client.get("/v1/journal", params={"label": "odd", "decision": "accepted"}).json()
+    assert [entry["id"] for entry in page["entries"]] == [found["id"]]
+    assert len(client.get("/v1/journal/export?label=odd").text.splitlines()) == 1
     assert "hunter2" not in json.dumps(kept)
     assert client.delete(f"/v1/journal/{found['id']}").status_code == 204
     assert client.get(f"/v1/journal/{found['id']}").status_code == 404

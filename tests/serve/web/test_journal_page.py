@@ -1,8 +1,10 @@
 """The journal in a real browser over its real routes and store."""
 
 import json
+import re
 
 import pytest
+from fastapi.testclient import TestClient
 from playwright.sync_api import expect
 
 from serve.journal.keeping import Keeper
@@ -12,7 +14,7 @@ from serve.telling import Told
 from serve.wire import FileIn, RepairIn
 from serve.wire_jobs import JobIn
 from tests.serve.web.conftest import served
-from tests.serve.web.fake_api import CODE, ERROR, script
+from tests.serve.web.fake_api import CODE, ERROR, Fake, fake_app, script
 from tests.serve.web.test_other_pages import findings
 
 TIMING = {"queue": 0.02, "suspects": 0.31, "first_candidate": 0.78, "repair": 4.21}
@@ -139,3 +141,23 @@ def test_axe_finds_nothing_serious(view, store, scheme):
             page.goto(path)
             assert findings(page) == [], path
             assert page.evaluate("document.documentElement.scrollWidth") == width, path
+
+
+def test_htmx_gets_only_the_rows_and_pages_go_on(store):
+    for number in range(51):
+        store.journal.add(f"rep_{number:032x}", "k1", json.dumps({"error": ATTACK}), "{}")
+    fake = Fake()
+    with TestClient(fake_app(fake, store), follow_redirects=False) as client:
+        rows = client.get("/journal?text=alert", headers={"HX-Request": "true"})
+        assert "<html" not in rows.text
+        assert rows.headers["vary"] == "HX-Request"
+        assert rows.text.count("<tr>") == 51  # with the head
+        (older,) = re.findall(r'href="(/journal\?[^"]+)">Older', rows.text)
+        assert "text=alert" in older
+        assert client.get(older.replace("&amp;", "&")).text.count("<tr>") == 2
+        entry = client.get(f"/journal/rep_{0:032x}").text
+        assert "alert(1)" in entry
+        assert ATTACK not in entry
+        fake.known = False
+        for path in ("/journal", "/journal/rep_0"):
+            assert client.get(path).headers["location"] == "/login"

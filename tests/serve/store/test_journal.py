@@ -47,12 +47,9 @@ def test_entries_are_found_by_what_is_known_of_them(filled):
     assert ([entry.id for entry in page], before) == (["rep_1"], None)
 
 
-@pytest.mark.parametrize(
-    ("words", "ids"),
-    [("grüße", "43210"), ("ANSWER 3", "3"), ("%_2", "2"), ("100__", ""), ('\n"quoted"', "43210"), ("\\", "")],
-)
-def test_entries_are_found_by_words_not_by_patterns(filled, words, ids):
-    assert found(filled, text=words) == list(ids)
+def test_entries_are_found_by_words_not_by_patterns(filled):
+    expected = {"grüße": "43210", "ANSWER 3": "3", "%_2": "2", "100__": "", '\n"quoted"': "43210", "\\": ""}
+    assert {words: "".join(found(filled, text=words)) for words in expected} == expected
 
 
 def test_entries_are_found_by_the_last_word_on_their_patches(filled):
@@ -86,11 +83,11 @@ def test_labels_are_set_found_and_removed(filled):
     assert len(journal.label("rep_0", many)) == MOST_LABELS
 
 
-@pytest.mark.parametrize("label", ["", "A", "a b", "-a", "a" * 41, "ä", "a\n", "sk-" + "a1" * 15])
-def test_what_cannot_be_a_label_is_refused(filled, label):
-    with pytest.raises(InputError) as refused:
-        filled.journal.label("rep_1", ("fine", label))
-    assert refused.value.field == "label"
+def test_what_cannot_be_a_label_is_refused(filled):
+    for label in ("", "A", "a b", "-a", "a" * 41, "ä", "a\n", "sk-" + "a1" * 15):
+        with pytest.raises(InputError) as refused:
+            filled.journal.label("rep_1", ("fine", label))
+        assert refused.value.field == "label", label
     assert filled.journal.get("rep_1").labels == ()
 
 
@@ -108,18 +105,14 @@ def test_facts_and_summaries_are_kept_without_secrets(store):
     assert set(store.journal.get("rep_1").summaries) == {"repair", "explanation:ridge"}
 
 
-@pytest.mark.parametrize(
-    ("kind", "summary", "field"),
-    [
-        ("", {}, "kind"), ("A B", {}, "kind"), ("a", {"x": {1, 2}}, "summary"), ("a", {"x": float("nan")}, "summary"),
-        ("a", {"x": "y" * 300_000}, "summary"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_a_summary_is_refused(store, kind, summary, field):
+def test_what_cannot_be_a_summary_is_refused(store):
     store.journal.add("rep_1", "k", "{}", "{}")
-    with pytest.raises(InputError) as refused:
-        store.journal.add_summary("rep_1", kind, summary)
-    assert refused.value.field == field
+    wrong = [("", {}, "kind"), ("A B", {}, "kind"), ("a", {"x": "y" * 300_000}, "summary")]
+    for kind, summary, field in (*wrong, ("a", {"x": {1, 2}}, "summary"), ("a", {"x": float("nan")}, "summary")):
+        with pytest.raises(InputError) as refused:
+            store.journal.add_summary("rep_1", kind, summary)
+        assert refused.value.field == field
+    assert store.journal.get("rep_1").summaries == {}
 
 
 def test_the_number_of_summaries_is_bounded(store):

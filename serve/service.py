@@ -14,6 +14,7 @@ import structlog
 from repair.errors import EmendError, ModelError
 from serve.hosted import HostedModels
 from serve.jobs import Dispatcher
+from serve.journal.keeping import Keeper
 from serve.modelhost import ModelHost, start_host
 from serve.modelnames import Models
 from serve.observe.metrics import Metrics, Snapshot
@@ -60,7 +61,8 @@ class Service:
         await self._pool.start()
         runner = Counted(self._pool, self.metrics)
         self.metrics.gauges(self._snapshot)
-        self._dispatcher = Dispatcher(self.store, runner, settings)
+        keeper = Keeper(self.store.journal, on=settings.journal)
+        self._dispatcher = Dispatcher(self.store, runner, settings, keeper=keeper)
         await self._dispatcher.start()
         self._tasks = [asyncio.create_task(self._watch(self._host)), asyncio.create_task(self._tidy())]
         models = HostedModels(settings, self._host.address, self._host.secret)

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 UNMEASURED = Badge(Trust.UNMEASURED, "its quality was not measured")
 GONE = 5.0  # nats that a change which does not come back any more is counted as having lost
+AGAIN = (
+    "the model scores nothing: it was asked again without each unit, and a change that does not come back is counted "
+    f"as {GONE:g} nats less likely"
+)
 _QUESTIONS = 13  # to a model that scores nothing: one with everything in place, twelve units
 _FEWEST = 8  # runs below which a ridge says nothing
 _KEPT = 0.5  # chance of each unit to stay in a run
@@ -48,11 +52,13 @@ _RANKS = {UnitKind.ERROR: 0, UnitKind.FRAME: 0, UnitKind.TEST: 1, UnitKind.CODE:
 
 
 @runtime_checkable
-class _Reads(Protocol):
+class Reads(Protocol):
     """A model that says how it is asked (`LocalModel`, `BatchedModel`)."""
 
     @property
-    def answers(self) -> Format: ...
+    def answers(self) -> Format:
+        """How it is asked."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +81,27 @@ class Question:
 
 
 def asked(model: Model, subject: Subject, target: Target) -> Question:
-    """The question whose answer is the target. Raises InputError for a change outside of its view or a line that it
-    does not have, ModelError when the view is too long for the model.
+    """The question whose answer is the target.
+
+    Raises InputError for a change outside of its view or a line that it does not have, ModelError when the view is
+    too long for the model or the model cannot be asked.
     """
     if subject.hunks and isinstance(check_hunks(subject.hunks, subject.view), Unreadable):
         raise InputError("the change does not lie in the lines that the model was shown", field="candidate")
-    view = shown(subject.view, model.answers if isinstance(model, _Reads) else None)
+    view = shown(subject.view, model.answers if isinstance(model, Reads) else None)
     new, old = alternatives(subject, target)
     if target.kind is TargetKind.LOCATION:
         line = place(subject, target)
         if model.locate(view) is not None:
             return Question(view, lambda changed: _believed(model, changed, line))
-    else:
-        if (scores := model.score(view, (new,))) is not None:
-            if not math.isfinite(scores[0]):
-                raise ModelError("the model gives this change no probability in this view: explain a smaller window")
-            return Question(view, lambda changed: _scored(model, changed, new, old))
+    elif (scores := model.score(view, (new,))) is not None:
+        if not math.isfinite(scores[0]):
+            raise ModelError("the model gives this change no probability in this view: explain a smaller window")
+        return Question(view, lambda changed: _scored(model, changed, new, old))
     return _again(model, view, subject, target)
 
 
-def alternatives(
-    subject: Subject, target: Target
-) -> tuple[tuple[Hunk, ...], tuple[Hunk, ...] | None]:
+def alternatives(subject: Subject, target: Target) -> tuple[tuple[Hunk, ...], tuple[Hunk, ...] | None]:
     """The change that a target speaks of and the one that it is held against, if any.
 
     One line of a change is always explained by contrast with the same change that has this line as it was (an added
@@ -191,13 +196,7 @@ def _again(model: Model, view: View, subject: Subject, target: Target) -> Questi
         found = ask(changed)
         return start - GONE if found is None else max(found, start - GONE)
 
-    return Question(
-        view, value, most=_QUESTIONS,
-        notes=(
-            "the model scores nothing: it was asked again without each unit, a change that does not come back is "
-            f"counted as {GONE:g} nats less likely",
-        ),
-    )  # fmt: skip
+    return Question(view, value, (AGAIN,), _QUESTIONS)
 
 
 def _result(view: View, hunks: Sequence[Hunk]) -> list[str]:

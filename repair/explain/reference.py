@@ -110,6 +110,7 @@ def measure_reference(
     Cases that the model cannot read (too long a window) are left out. Raises InputError for fewer than LEAST
     readable cases, ModelError when the model itself fails.
     """
+    from repair.explain.glass import Watch
     from repair.explain.passages import passage
     from repair.explain.probe import Examined, examined, fitted
     from repair.explain.vitals import vitals_of, watching
@@ -122,8 +123,9 @@ def measure_reference(
             read = passage(model.answers, case.view, None)
         except ModelError:
             continue  # over the model's limit
-        seen = glass.run(read.ids, watching(read))
-        if len(found) < enough:
+        inside = len(found) < enough
+        seen = glass.run(read.ids, watching(read) if inside else Watch(hidden=True))
+        if inside:
             found.append(vitals_of(glass, read, seen))
         looked.append(examined(case, read, seen, model.locate(case.view)))
         if report is not None:

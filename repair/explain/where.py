@@ -27,7 +27,7 @@ def location_map(
 
     With a glass of the same weights and a reference that has a probe, the probe is asked too. Calibrated where the
     reference can do it: jointly with the probe, else the pointer alone; without one the pointer is shown as it is.
-    A model that gives no probabilities is answered by the calibrated probe's alone, if there is one. Raises
+    A model that gives no probabilities is answered by the probe alone, not calibrated, if there is one. Raises
     ModelError when the model fails, or when neither it nor a probe can say anything.
     """
     belief = model.locate(view)
@@ -85,7 +85,7 @@ def _combined(pointer: Array | None, probe: Array | None, reference: Reference |
     joint = reference.calibration if reference is not None and probe is not None else None
     alone = reference.pointer if reference is not None else None
     if joint is not None and probe is not None:
-        return _softmax(_logits(pointer, joint) + np.float32(joint.mix) * probe), True
+        return _softmax(_logits(pointer, joint) + (probe * joint.mix).astype(np.float32)), True
     if alone is not None:
         return _softmax(_logits(pointer, alone)), True
     return pointer, False

@@ -21,10 +21,15 @@ _LEAST = 1e-9  # suspiciousness of lines that are no suspects at all
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`belief`: log of the suspiciousness (0..1) of all faulty lines together. `rank`: of the first, from 1."""
+    """`belief`: log of the suspiciousness (0..1) of all faulty lines together. `rank`: of the first, from 1.
+
+    `top` and `share`: the most suspicious line (0: there is none) and its suspiciousness.
+    """
 
     belief: float
     rank: int | None
+    top: int = 0
+    share: float = 0.0
 
 
 @dataclass(slots=True)
@@ -55,4 +60,7 @@ class Locating:
         place, _ = survey(request, self.model, None)
         faulty = changed_lines(case.buggy_code, case.fixed_code)
         share = sum(s.suspiciousness for s in place.suspects if s.line in faulty)
-        return Reading(log(share + _LEAST), line_rank([s.line for s in place.suspects], faulty))
+        rank = line_rank([s.line for s in place.suspects], faulty)
+        if not place.suspects:
+            return Reading(log(share + _LEAST), rank)
+        return Reading(log(share + _LEAST), rank, place.suspects[0].line, place.suspects[0].suspiciousness)

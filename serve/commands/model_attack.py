@@ -33,6 +33,7 @@ TRAIN_FILE = "adversarial.jsonl"
 _TRAIN = "train"
 _SHOWN = 20  # rows of the table
 _REASONS = 6
+_LINES, _WIDE = 6, 60  # of a diff in the table: lines, characters of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +228,10 @@ def flip_table(flips: Sequence[Flip]) -> Table:
 
 
 def _seen(seen: Seen) -> str:
-    return f"line {seen.line}, {100 * seen.probability:.0f} %\n{seen.text}"
+    return f"line {seen.line}, {100 * seen.probability:.0f} %\n{seen.text[:_WIDE]}"
 
 
 def _changed(flip: Flip) -> str:
-    lines = flip.diff.split("\n")[2:]
-    return "\n".join(line for line in lines if line[:1] in "+-" and line)
+    lines = [line[:_WIDE] for line in flip.diff.split("\n")[2:] if line[:1] in ("+", "-")]
+    more = len(lines) - _LINES
+    return "\n".join((*lines[:_LINES], *((f"and {more} more",) if more > 0 else ())))

@@ -16,7 +16,7 @@ from math import exp
 from eval.measurement import Conditions
 from eval.robustness.flips import Flip, Flipped, Seen, minimal_diff
 from eval.robustness.locating import Locating
-from eval.robustness.repairing import Repairing
+from eval.robustness.repairing import UNSAID, Repairing
 from eval.robustness.smallest import Goal, SmallestPlan, smallest
 from eval.robustness.soundness import Soundness
 from eval.run import Setup, model_of, sandbox_of, threads_each
@@ -77,7 +77,15 @@ class _Asked:
     goal: Goal
     seen: Repairing | Locating
 
+    def silent(self, case: Case, model: Model | None) -> str:
+        """Why there is nothing of the model to attack, "" for nothing."""
+        if isinstance(self.seen, Repairing):
+            return "the model gives the reference repair no probability" if self.seen.value(case) <= UNSAID else ""
+        told = model is None or self.seen.read(case).believed
+        return "" if told else "the model gives lines no probabilities"
+
     def tell(self, case: Case) -> Seen:
+        """What is told of a case."""
         lines = case.buggy_code.split("\n")
         if isinstance(self.seen, Locating):
             reading = self.seen.read(case)
@@ -109,6 +117,8 @@ def _attacked(case: Case, model: Model | None, programs: Programs, plan: FlipPla
     if failure is None:
         return Attacked(case.id, End.LEFT_OUT, "the reference fails, or the faulty code passes")
     asked = _asked(model, programs, plan, partial(_as_before, sound, _kind(failure)))
+    if reason := asked.silent(case, model):
+        return Attacked(case.id, End.LEFT_OUT, reason)
     if asked.goal.flips(case):
         return Attacked(case.id, End.WRONG)
     sought = smallest(case, asked.goal, plan.search)

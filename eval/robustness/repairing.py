@@ -22,7 +22,7 @@ from repair.search import Field, Search, SearchOptions
 from repair.traces import parse_error
 from repair.views import Hunk, edit_hunk
 
-_UNSAID = log(1e-12)  # of a repair that lies in no view, or that the model cannot score
+UNSAID = log(1e-12)  # of a repair that lies in no view, or that the model cannot score
 _PROPOSALS = 16  # asked of the model for the likeliest repair
 
 
@@ -51,7 +51,7 @@ class Repairing:
         try:
             return self._score(case, hunks_of(_ended(case.buggy_code), _ended(whole)))
         except PatchError:
-            return _UNSAID
+            return UNSAID
 
     def flips(self, case: Case) -> bool:
         """Whether the likeliest repair fails the tests."""
@@ -89,13 +89,13 @@ class Repairing:
 
     def _score(self, case: Case, hunks: Sequence[Hunk]) -> float:
         if not hunks:
-            return _UNSAID
+            return UNSAID
         first, last = hunks[0].first, max(max(hunk.first, hunk.last) for hunk in hunks)
         for view in self._place(case).views:
             if view.first_line <= first and last <= view.last_line:
                 scores = self.model.score(view, [tuple(hunks)])
-                return scores[0] if scores else _UNSAID
-        return _UNSAID
+                return scores[0] if scores else UNSAID
+        return UNSAID
 
 
 def _ended(text: str) -> str:

@@ -199,6 +199,8 @@ def test_a_model_that_is_wrong_already_and_one_that_cannot_be_misled(sandbox):
     assert held.queries > 0
     with pytest.raises(InputError, match="--goal patch needs one"):
         attack_case(PYTHON, None, sandbox, FlipPlan(Flipped.PATCH))
+    mute = [attack_case(PYTHON, ScriptedModel(), sandbox, FlipPlan(goal)).reason for goal in Flipped]
+    assert mute == ["the model gives lines no probabilities", "the model gives the reference repair no probability"]
     alone = replace(PYTHON, fixed_code=None)
     assert attack_case(alone, None, sandbox, FlipPlan()).end is End.LEFT_OUT
 

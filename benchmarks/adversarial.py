@@ -1,6 +1,6 @@
 """Do the smallest meaning-preserving edits mislead the shipped model, and does training on them help?
 
-    python benchmarks/adversarial.py --work out/adversarial [--cases 240] [--seeds 3] [--steps 40] [--lr 5e-4]
+    python benchmarks/adversarial.py --work out/adversarial [--learned 240] [--measured 120] [--steps 24] [--lr 5e-4]
 
 Faults are injected into functions that run alone, of the packages installed here that the shipped weights were not
 trained on and whose licence allows it. Packages are divided into two halves. Flips of one half are learned, going on
@@ -30,8 +30,8 @@ from data.executed import all_executed, suite_row
 from data.filters import FileLimits, decode, is_test, text_reason, vendored
 from data.labelling import record_of
 from data.licences import package_licence
-from data.records import ErrorOrigin, Origin, Record, from_row, to_row
 from data.recipe import Recipe as DataRecipe
+from data.records import ErrorOrigin, Origin, Record, from_row, to_row
 from data.sources.adversarial import adversarial_record
 from data.sources.packages import MEASURED_PROJECTS, CodeFile, normalised
 from data.store import read_rows, write_rows
@@ -117,8 +117,8 @@ def programs(work: Path, each: int, seed: int) -> list[Program]:
     return list(unique.values())
 
 
-def halves(found: Sequence[Program], cases: int, seed: int) -> Halves:
-    """Packages, the largest first, go to the half that is smaller; then `cases` of each half are drawn."""
+def halves(found: Sequence[Program], counts: tuple[int, int], seed: int) -> Halves:
+    """Packages, the largest first, go to the half that is smaller; then so many of each half are drawn."""
     sizes = Counter(p.record.repository for p in found)
     texts: dict[str, str] = {}  # of a function that two packages have, the first one counts
     sides: tuple[list[Program], list[Program]] = ([], [])
@@ -126,7 +126,9 @@ def halves(found: Sequence[Program], cases: int, seed: int) -> Halves:
         own = [p for p in found if p.record.repository == package]
         own = [p for p in own if texts.setdefault(p.record.fixed, package) == package]
         min(sides, key=len).extend(own)
-    learn, measure = (random.Random(seed).sample(side, min(cases, len(side))) for side in sides)
+    learn, measure = (
+        random.Random(seed).sample(side, min(n, len(side))) for side, n in zip(sides, counts, strict=True)
+    )
     return Halves(tuple(learn), tuple(measure))
 
 
@@ -255,17 +257,18 @@ def rights(found: Sequence[Attacked]) -> tuple[dict[str, bool], dict[str, bool]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--work", type=Path, default=Path("out/adversarial"))
-    parser.add_argument("--cases", type=int, default=240, help="of each half")
+    parser.add_argument("--learned", type=int, default=240, help="programs of the half that is learned from")
+    parser.add_argument("--measured", type=int, default=120, help="programs of the half that is measured on")
     parser.add_argument("--each", type=int, default=3, help="faults of a function")
-    parser.add_argument("--seeds", type=int, default=3, help="searches of each case that is learned from")
+    parser.add_argument("--seeds", type=int, default=1, help="searches of each case that is learned from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", nargs="+", default=["plain", "adversarial"], choices=["plain", "adversarial"])
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--lr", default="5e-4")
     given = parser.parse_args()
     work: Path = given.work
     work.mkdir(parents=True, exist_ok=True)
-    both = halves(programs(work, given.each, given.seed), given.cases, given.seed)
+    both = halves(programs(work, given.each, given.seed), (given.learned, given.measured), given.seed)
     for name, half in (("learned from", both.learn), ("measured", both.measure)):
         packages = Counter(p.record.repository for p in half)
         print(f"{name}: {len(half)} programs of {len(packages)} packages\n")
@@ -286,24 +289,6 @@ def main() -> None:
     clean, bad = rights(found)
     print(f"half that is measured: {edits(found)}\n")
     inputs = {one.id: misleading(cases[one.id], one) for one in found if one.id in clean}
-    _table(work, given, both, flips, found=(clean, bad), cases=cases, inputs=inputs)
-
-
-def _table(
-    work: Path, given: argparse.Namespace, both: Halves, flips: Sequence[tuple[Record, Attacked]], *,
-    found: tuple[dict[str, bool], dict[str, bool]], cases: Mapping[str, Case], inputs: Mapping[str, Case],
-) -> None:  # fmt: skip
-    clean, bad = found
-    rows: list[tuple[str, Callable[[dict[str, dict[str, bool]]], str]]] = [
-        ("location@1 as it was", lambda r: share_of(r["clean"])),
-        ("... against shipped, points", lambda r: difference(clean, r["clean"])),
-        ("flips of shipped (transfer)", lambda r: share_of(r["transfer"])),
-        ("... against shipped, points", lambda r: difference(bad, r["transfer"])),
-        ("... of the loss recovered", lambda r: recovered(clean, bad, r["transfer"])),
-        ("fresh search", lambda r: share_of(r["fresh"])),
-        ("... against shipped, points", lambda r: difference(bad, r["fresh"])),
-        ("... of the loss recovered", lambda r: recovered(clean, bad, r["fresh"])),
-    ]
     columns = {"shipped": {"clean": clean, "transfer": bad, "fresh": bad}}
     for name in given.runs:
         data = work / f"{name}.jsonl"
@@ -314,6 +299,23 @@ def _table(
         before, after = ({n: right for n, right in part.items() if n in clean} for part in rights(again))
         columns[name] = {"clean": before, "transfer": located(inputs, adapter), "fresh": after}
         print(f"{name}: {edits(again)}\n")
+    table(columns)
+
+
+def table(columns: Mapping[str, Mapping[str, Mapping[str, bool]]]) -> None:
+    """Markdown; the first column is what the others are compared with."""
+    first = next(iter(columns.values()))
+    clean, bad = first["clean"], first["fresh"]
+    rows: list[tuple[str, Callable[[Mapping[str, Mapping[str, bool]]], str]]] = [
+        ("location@1 as it was", lambda r: share_of(r["clean"])),
+        ("... against shipped, points", lambda r: difference(clean, r["clean"])),
+        ("flips of shipped (transfer)", lambda r: share_of(r["transfer"])),
+        ("... against shipped, points", lambda r: difference(bad, r["transfer"])),
+        ("... of the loss recovered", lambda r: recovered(clean, bad, r["transfer"])),
+        ("fresh search", lambda r: share_of(r["fresh"])),
+        ("... against shipped, points", lambda r: difference(bad, r["fresh"])),
+        ("... of the loss recovered", lambda r: recovered(clean, bad, r["fresh"])),
+    ]
     print(f"| | {' | '.join(columns)} |\n|{'---|' * (1 + len(columns))}")
     for title, tell in rows:
         print(f"| {title} | {' | '.join(tell(column) for column in columns.values())} |")

@@ -280,6 +280,16 @@ class Glass:
         """It as a repair model (locate, propose, score) that remembers no prompt: make one inside of `changed`."""
         return answering(self._source, self._network, adapted=self._adapted)
 
+    def blank(self, seed: int = 0) -> Glass:
+        """A network of the same shape with random weights, for sanity checks (Adebayo et al. 2018)."""
+        from transformers import AutoModelForCausalLM
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(self.model.config)
+        nn.Module.to(model, self.device, torch.float32)
+        return Glass(model, self.source, f"{self.name} with random weights", adapted=self._adapted)
+
 
 @contextmanager
 def _removed(hooks: Sequence[RemovableHandle]) -> Generator[None]:

@@ -80,30 +80,16 @@ def _rows(trials: Sequence[Trial], glass: Glass, methods: Sequence[object], sett
 
     chosen = tuple(m for m in methods if isinstance(m, Method))
     model = glass.local()
-    blank = _blank(glass, settings.seed) if settings.sanity else None
+    blank = glass.blank(settings.seed) if settings.sanity else None
     for trial in track(trials, "measuring", console=stderr(), transient=True):
         yield from measure(trial, model, glass, blank, methods=chosen, seed=settings.seed)
 
 
-def _blank(glass: Glass, seed: int) -> Glass:
-    """The same shape with random weights."""
-    import torch
-
-    from repair.explain.glass import open_glass
-
-    other = open_glass(glass.source)
-    torch.manual_seed(seed)
-    for module in other.model.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if callable(reset):
-            reset()
-    return other
-
-
 def _keep(into: Path, summaries: Sequence[Summary]) -> None:
-    from repair.explain.reference_file import read_reference_file, write_reference
+    from repair.explain.reference import write_reference
+    from repair.explain.reference_file import load_reference
 
-    reference = read_reference_file(into)
+    reference = load_reference(into)
     write_reference(into, replace(reference, quality=tuple(one.quality for one in summaries)))
 
 

@@ -60,3 +60,33 @@ def attack(
         unsafe_no_sandbox=unsafe_no_sandbox,
     )
     raise typer.Exit(command.run(path, settings, output=output, html=html, train_set=train_set))
+
+
+@model.command("measure")
+def measure(
+    cases: Annotated[Path, typer.Argument(metavar="CASES", help="A dataset or suite that the model has not seen.")],
+    count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="Faults, and as many planted ones.")] = 40,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", metavar="NAME", help="Only these methods; may be given again.")
+    ] = None,
+    sanity: Annotated[
+        bool, typer.Option("--sanity/--no-sanity", help="Compare with random weights, which doubles the time.")
+    ] = True,
+    seed: Annotated[int, typer.Option("--seed", help="Of deletions, planting and intervals.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="ROWS.jsonl", help="Each method on each case.")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="REFERENCE", help="Keep the table in this reference file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The table as JSON.")] = False,
+    model_spec: ModelSpec = None,
+    adapter: Adapter = None,
+) -> None:
+    """Measure how good each method of attribution is for a model, against random orders and planted evidence."""
+    from serve.commands import model_measure as command
+
+    settings = command.Settings(
+        model=model_spec, adapter=adapter, count=count, methods=tuple(method or ()), sanity=sanity, seed=seed
+    )
+    raise typer.Exit(command.run(cases, settings, output=output, into=into, as_json=as_json))

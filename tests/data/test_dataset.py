@@ -243,7 +243,7 @@ def test_datasets_reads_it_as_a_stream(undisturbed):
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(undisturbed[0].parent / "cache")}
     command = [sys.executable, "-c", script, str(undisturbed[0])]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
     found, count = (json.loads(line) for line in done.stdout.splitlines())
     out = undisturbed[0]
     assert found == {split: [r.id for r in records(out, split)] for split in ("train", "validation", "test")}

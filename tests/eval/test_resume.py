@@ -85,7 +85,7 @@ def undisturbed(suite):
 
 def test_two_runs_give_the_same_figures(suite, undisturbed):
     again = suite.parent / "again.jsonl"
-    assert started(suite, again, "--jobs", "2", "--limit", "2").wait(timeout=100) == 0
+    assert started(suite, again, "--jobs", "2", "--limit", "2").wait(timeout=300) == 0
     assert figures(again) == figures(undisturbed)[:2]
     assert rows(again) == 2
     assert rows(undisturbed) == CASES
@@ -121,5 +121,5 @@ def test_a_lost_worker_costs_nothing(suite, undisturbed, tmp_path):
     lost = worker()
     assert lost is not None
     lost.kill()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert figures(out) == figures(undisturbed)

@@ -303,7 +303,7 @@ print(json.dumps([same, os.environ["RAY_AUTH_MODE"], sorted(listening)]))
 def test_ray_gives_the_same():
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
     done = subprocess.run(
-        [sys.executable, "-c", RAY_SCRIPT], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", RAY_SCRIPT], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     same, mode, listening = json.loads(done.stdout)

@@ -93,7 +93,7 @@ def serving_over(*options, auth="off", **environment):
         raise AssertionError(f"the service did not start: {told}")
     finally:
         process.terminate()
-        process.communicate(timeout=90)
+        process.communicate(timeout=300)
 
 
 def wait_for(condition, seconds=90):

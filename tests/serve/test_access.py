@@ -34,13 +34,13 @@ def first(tmp_path_factory):
 @pytest.fixture
 def client(first):
     url, key, *_ = first
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=100) as client:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=300) as client:
         yield client
 
 
 def keys(state, *argv):
     done = subprocess.run(
-        [sys.executable, "-m", "serve", "keys", *argv], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, "-m", "serve", "keys", *argv], capture_output=True, text=True, check=True, timeout=300,
         env={"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(state), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     return done.stdout.strip()
@@ -70,7 +70,7 @@ def test_the_first_start_makes_one_key_and_tells_how_to_use_it(first):
 
 def test_without_a_key_nothing_but_health_answers(first):
     url = first[0]
-    with httpx.Client(base_url=url, timeout=100) as nobody:
+    with httpx.Client(base_url=url, timeout=300) as nobody:
         assert nobody.get("/healthz").status_code == 200
         assert nobody.get("/readyz").json()["status"] == "ready"
         assert "/v1/repairs" in nobody.get("/openapi.json").json()["paths"]
@@ -84,7 +84,7 @@ def test_without_a_key_nothing_but_health_answers(first):
 def test_keys_are_made_limited_and_revoked(first, client):
     url, _, state, *_ = first
     token = keys(state, "create", "ci", "--scope", "repair")
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=100) as ci:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=300) as ci:
         assert ci.get("/v1/models").status_code == 200
         assert ci.get("/v1/jobs").status_code == 403
         keys(state, "revoke", token.split("_")[1])
@@ -196,7 +196,7 @@ def test_a_deadline_that_cannot_be_met(client):
 
 def test_fifty_megabytes_are_refused_before_they_are_read(first, client):
     url, key, *_ = first
-    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=90) as raw:
+    with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=300) as raw:
         raw.sendall(
             f"POST /v1/repairs HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {50 * 2**20}\r\n\r\n".encode()

@@ -194,7 +194,7 @@ def test_two_processes_train_as_one_does(tiny_recipe: Recipe, tmp_path: Path):
     recipe = replace(tiny_recipe, optim=replace(tiny_recipe.optim, accumulate=1))
     command = [sys.executable, *LAUNCH, "training.pretrain", str(write_toml(recipe, tmp_path / "r.toml"))]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     alone = replace(recipe, optim=replace(recipe.optim, accumulate=2), run=replace(recipe.run, out=tmp_path / "alone"))
     state = train_base(alone)

@@ -23,7 +23,7 @@ CASES = 4
 
 def row(n):
     fixed = f"def fee{n}(days):\n    sum = {n}\n    for i in range(days):\n        sum += i * {n + 2}\n    return sum\n"
-    slow = "import time\ntime.sleep(0.02)\n" if n == CASES - 1 else ""  # so that the end is not missed
+    slow = "import time\ntime.sleep(0.05)\n" if n == CASES - 1 else ""  # so that the end is not missed
     tests = slow + "".join(f"assert fee{n}({d}) == {n + (n + 2) * d * (d - 1) // 2}\n" for d in (0, 1, 3))
     return {
         "id": f"fee-{n}", "language": "python", "fixed_code": fixed, "tests": tests, "bug_type": "operator",
@@ -63,7 +63,7 @@ def rows(path):
 
 
 def wait_for(condition, process):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 250
     while not condition() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
 

@@ -244,7 +244,16 @@ def test_a_deadline_ends_the_learning_rate_at_zero():
 
 
 def test_a_deadline_stops_the_run(tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Clock, "of", staticmethod(lambda *_: Clock(time.time() + 1.0, 1.0)))
+    class Steps:
+        """A clock that steps move: the deadline comes with the eleventh look."""
+
+        looks = 0
+
+        def factor(self) -> float:
+            self.looks += 1
+            return deadline_factor(11.0 - self.looks, 5.0)
+
+    monkeypatch.setattr(Clock, "of", staticmethod(lambda *_: Steps()))
     state = train_base(replace(tiny_recipe, run=replace(tiny_recipe.run, steps=10**6)))
     assert 0 < state.step < 10**6
     assert latest(tiny_recipe.run.out) is not None

@@ -76,7 +76,7 @@ def begin(tmp_path, out, name, tuning, ray=""):
 
 
 def until(found):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 250
     while not found():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -227,7 +227,7 @@ def test_settings_that_do_not_go_together_are_failures(tmp_path):
 
 
 def test_no_trial_begins_after_the_deadline_and_the_next_search_goes_on(tmp_path):
-    first = tune(recipe_in(tmp_path, trials=4, minutes=0.5 / 60), objectives.hurried)
+    first = tune(recipe_in(tmp_path, trials=4, minutes=2 / 60), objectives.hurried)
     assert first.ended == "deadline"
     assert 1 <= len(first.trials) < 4
     again = tune(recipe_in(tmp_path, trials=4), objectives.valley)

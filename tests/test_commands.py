@@ -156,7 +156,7 @@ def execute(project, line, **environment):
     path = f"{project / 'bin'}:{os.environ['PATH']}"
     known = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "XDG_STATE_HOME": str(project / "state")}
     return subprocess.run(
-        ["bash", "-c", line], cwd=project, capture_output=True, text=True, check=False, timeout=110,
+        ["bash", "-c", line], cwd=project, capture_output=True, text=True, check=False, timeout=300,
         env={**known, **environment},
     )  # fmt: skip
 
@@ -230,7 +230,7 @@ def test_lines_that_start_a_service(project):
             said += read
         started = time.monotonic()
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
         assert time.monotonic() - started < 20
 
 
@@ -238,9 +238,9 @@ def test_a_typed_client_is_generated_as_told(service, tmp_path):
     """Its tool cannot live in our environment (it pins an older Typer): as pipx does, it gets one of its own."""
     url, _ = service
     tool = tmp_path / "tool"
-    subprocess.run([sys.executable, "-m", "venv", str(tool)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", str(tool)], check=True, timeout=300)
     pip = [str(tool / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", "--retries", "0"]
-    got = subprocess.run([*pip, "openapi-python-client"], capture_output=True, text=True, check=False, timeout=110)
+    got = subprocess.run([*pip, "openapi-python-client"], capture_output=True, text=True, check=False, timeout=300)
     if got.returncode:
         pytest.skip(f"no registry can be reached: {got.stderr.strip().splitlines()[-1]}")
     (line,) = [line for line in HERE if line.startswith("pipx run")]
@@ -248,12 +248,12 @@ def test_a_typed_client_is_generated_as_told(service, tmp_path):
     arguments[0] = str(tool / "bin" / arguments[0])
     environment = {**os.environ, "PATH": f"{tool / 'bin'}:{os.environ['PATH']}"}
     made = subprocess.run(
-        arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, env=environment
+        arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300, env=environment
     )
     assert made.returncode == 0, made.stderr
     (use,) = {line for line in HERE if line.startswith("python -c")}
     done = subprocess.run(
         [str(tool / "bin/python"), *shlex.split(use)[1:]], cwd=tmp_path / "emend-client", capture_output=True,
-        text=True, check=False, timeout=60,
+        text=True, check=False, timeout=300,
     )  # fmt: skip
     assert "Client" in done.stdout, done.stderr

@@ -57,7 +57,6 @@ def test_fixed_passes_and_faulty_fails(project, tmp_path, name):
     assert not passes(project(name))
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["playlist", "clockwork"])
 def test_fault_is_repaired_and_applied(project, name):
     where = project(name)
@@ -70,7 +69,6 @@ def test_fault_is_repaired_and_applied(project, name):
     assert tree(where / f"{name}.py") == tree(E2E / "fixed" / f"{name}.py")
 
 
-@pytest.mark.timeout(300)
 def test_nothing_is_written_when_nothing_is_found(project):
     where = project("ferry")
     before = {path: path.read_bytes() for path in where.iterdir()}

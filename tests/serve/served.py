@@ -57,7 +57,7 @@ def served(runner, *, checks=None, queue=None, store=None, **settings):
         finally:
             parts.draining.set()
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
             if store is None:
                 own.close()
 
@@ -93,10 +93,10 @@ def serving_over(*options, auth="off", **environment):
         raise AssertionError(f"the service did not start: {told}")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=90):
     """Wait until `condition()` holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -39,7 +39,7 @@ def emend(project, *argv, stdin=b""):
         command += ["--model", "none"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(project / ".state")}
     return subprocess.run(
-        command, cwd=project, input=stdin, capture_output=True, env=environment, timeout=110, check=False
+        command, cwd=project, input=stdin, capture_output=True, env=environment, timeout=300, check=False
     )
 
 

@@ -59,7 +59,7 @@ def schema(tmp_path_factory):
     folder = tmp_path_factory.mktemp("schema")
     command = ["npm", "pack", "--silent", "--fetch-retries=0", "--fetch-timeout=20000", SCHEMA_PACKAGE]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         pytest.skip(f"npm cannot fetch the schema: {error}")
     if done.returncode:

@@ -24,7 +24,7 @@ def test_no_server_error_and_no_violation(tmp_path):
                 "--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "1", "--no-color",
                 "--generation-database", "none",
             ],
-            capture_output=True, text=True, check=False, timeout=110, cwd=tmp_path,
+            capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 500

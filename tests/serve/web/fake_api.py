@@ -134,6 +134,7 @@ class Fake:
     pace: float = 0.0  # seconds before each event
     most: int = 1000  # events that are told before tests allow more
     lost: int = 0  # candidates of a first attempt that is given up
+    hold: bool = False  # whether a stream that goes on must wait
     drop_after: int = 0  # the first stream breaks off after so many events
     known: bool = True  # somebody is logged in
     refuse: tuple | None = None  # (status, field, message) of the next job
@@ -303,6 +304,10 @@ def add_jobs(app, fake):
             return refused(404, "there is no such job")
         after = int(request.headers.get("last-event-id", 0))
         fake.resumed.append(after)
+        while after and fake.hold:
+            await asyncio.sleep(0.01)
+        if not fake.known:
+            return refused(401, "give a valid key")
         return StreamingResponse(fake.stream(one, after), media_type="text/event-stream")
 
 

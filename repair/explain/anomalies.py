@@ -58,7 +58,8 @@ def limits(bands: Bands, margin: float = MARGIN) -> tuple[Array, Array]:
     low, middle, high = bands.values[..., 0], bands.values[..., 3], bands.values[..., -1]
     lower = low - margin * (middle - low)
     upper = high + margin * (high - middle) + _ROOM.get(bands.name, 0.0)
-    return np.where(low > 0, np.maximum(lower, _TENTH * low), lower), upper
+    lower = np.where(low > 0, np.maximum(lower, _TENTH * low), lower)
+    return lower.astype(np.float32), upper.astype(np.float32)
 
 
 def _outside(found: Sequence[Vitals], reference: Reference, margin: float) -> Iterator[tuple[float, Alarm]]:
@@ -86,7 +87,7 @@ def _each(
     """How far outside, in widths of what is allowed, and the alarm."""
     lower, upper = limits(bands, margin)
     for place in np.argwhere((values < lower) | (values > upper) | ~np.isfinite(values)):
-        at = tuple(int(n) for n in place)
+        at: tuple[int, ...] = tuple(int(n) for n in place.tolist())
         value, low, high = float(values[at]), float(lower[at]), float(upper[at])
         far = max(low - value, value - high) / max(high - low, 1e-9)
         head = at[1] if len(at) > 1 else None

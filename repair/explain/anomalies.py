@@ -86,8 +86,9 @@ def _each(
 ) -> Iterator[tuple[float, Alarm]]:
     """How far outside, in widths of what is allowed, and the alarm."""
     lower, upper = limits(bands, margin)
-    for place in np.argwhere((values < lower) | (values > upper) | ~np.isfinite(values)):
-        at: tuple[int, ...] = tuple(int(n) for n in place.tolist())
+    places: list[list[int]] = np.argwhere((values < lower) | (values > upper) | ~np.isfinite(values)).tolist()
+    for place in places:
+        at = (place[0], *place[1:])
         value, low, high = float(values[at]), float(lower[at]), float(upper[at])
         far = max(low - value, value - high) / max(high - low, 1e-9)
         head = at[1] if len(at) > 1 else None

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 MARGIN = 0.5  # of the distance from the median to the outermost quantile
 _FEW = 3  # views; below, the margin is twice as wide
-_ROOM = {ACTIVATION[1]: 0.02}  # a share of neurons: where none was ever dead, one on a short program is no alarm
+# Shares: where none was ever dead, one neuron on a short program is no alarm; nor is a hundredth of a head's mass.
+_ROOM = {ACTIVATION[1]: 0.02, ATTENTION[1]: 0.02, ATTENTION[2]: 0.02}
 _TENTH = 0.1  # a positive statistic this far below all that was seen is outside whatever the margin
 
 

@@ -21,14 +21,17 @@ from repair.explain.vitals import ATTENTION
 _HUES = 8
 _SHOWN = 12  # rows of a list
 _STYLE = """
-:root { --h0:#22688f; --h1:#b4561c; --h2:#3d7d3d; --h3:#8a4a9e; --h4:#a8324a; --h5:#7a6a1c; --h6:#2f7f7c; --h7:#6b7280; }
+:root { --h0:#22688f; --h1:#b4561c; --h2:#3d7d3d; --h3:#8a4a9e; --h4:#a8324a; --h5:#7a6a1c; --h6:#2f7f7c;
+  --h7:#6b7280; }
 @media (prefers-color-scheme: dark) { :root { --h0:#63b0d8; --h1:#eda064; --h2:#86c986; --h3:#cf9be0; --h4:#f0899c;
   --h5:#d6c46a; --h6:#74cfca; --h7:#a2acb8; } }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 14px; margin-top: 14px; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr)); gap: 14px;
+  margin-top: 14px; }
 .pictures .card { margin: 0; min-width: 0; }
 svg .cell { stroke: var(--card); stroke-width: 1; } svg .dot { stroke: var(--card); stroke-width: .6; }
 svg .out { fill: var(--second); } svg .band { fill: var(--range); opacity: .55; } svg .small { font-size: 10.5px; }
-.legend { display: flex; flex-wrap: wrap; gap: 2px 12px; font-size: 12.5px; color: var(--soft); margin: 8px 0 0; padding: 0; list-style: none; }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 12px; font-size: 12.5px; color: var(--soft); margin: 8px 0 0;
+  padding: 0; list-style: none; }
 .legend i { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 5px; }
 """ + "".join(f".c{n} {{ fill: var(--h{n}); background: var(--h{n}); }}\n" for n in range(_HUES))  # fmt: skip
 
@@ -59,7 +62,8 @@ def page(found: Inside) -> str:
     )  # fmt: skip
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         f"<title>Model: {escaped(Path(found.name).name)}</title><style>{style}{_STYLE}</style></head><body><main>"
         f"{''.join(parts)}</main></body></html>\n"
     )
@@ -74,7 +78,8 @@ def _head(found: Inside) -> str:
     )  # fmt: skip
     told = "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for value, name in tiles)
     note = f'<p class="soft">{found.left_out} cases are too long for the model.</p>' if found.left_out else ""
-    return f'<h1>Inside the model</h1><p class="lead where">{escaped(found.name)}</p><br><div class="tiles">{told}</div>{note}'
+    name = f'<h1>Inside the model</h1><p class="lead where">{escaped(found.name)}</p>'
+    return f'{name}<br><div class="tiles">{told}</div>{note}'
 
 
 def _alarms(alarms: Sequence[Alarm]) -> str:
@@ -215,9 +220,9 @@ def _patterns(patterns: Sequence[Pattern]) -> str:
         for (kind, exception, edit), failed, total in patterns[:_SHOWN]
     )
     return (
-        '<h2 id="errors">Error patterns</h2><p class="soft">Where the likeliest answer points at a wrong line, the most '
-        'frequent first.</p><div class="scroll"><table><thead><tr><th>bug class</th><th>exception</th><th>edit</th>'
-        f'<th class="n">failed</th><th class="n">cases</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        '<h2 id="errors">Error patterns</h2><p class="soft">Where the likeliest answer points at a wrong line, '
+        'the most frequent first.</p><div class="scroll"><table><thead><tr><th>bug class</th><th>exception</th>'
+        f'<th>edit</th><th class="n">failed</th><th class="n">cases</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
@@ -231,9 +236,10 @@ def _location(rows: Sequence[LocationQuality]) -> str:
         for row in rows
     )
     return (
-        f'<h2 id="location">Location: pointer, probe, calibrated</h2><p class="soft">On {rows[0].examples} cases of the '
-        f"reference that nothing was fitted to ({rows[0].faulty} with a fault). ECE: how far the likeliest answer's "
-        'probability is from how often it is right.</p><div class="scroll"><table><thead><tr><th>by</th><th class="n">'
+        f'<h2 id="location">Location: pointer, probe, calibrated</h2><p class="soft">On {rows[0].examples} cases of '
+        f"the reference that nothing was fitted to ({rows[0].faulty} with a fault). ECE: how far the likeliest "
+        "answer's probability is from how often it is right.</p>"
+        '<div class="scroll"><table><thead><tr><th>by</th><th class="n">'
         'hit@1 %</th><th class="n">hit@3 %</th><th class="n">hit@5 %</th><th class="n">ECE</th><th class="n">nats</th>'
         f"</tr></thead><tbody>{body}</tbody></table></div>"
     )

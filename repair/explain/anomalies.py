@@ -69,8 +69,9 @@ def _outside(found: Sequence[Vitals], reference: Reference, margin: float) -> It
         values = attention[ATTENTION.index(bands.name)]
         yield from _each(AlarmKind.ATTENTION, bands, values, margin)
     assert reference.mean is not None and reference.deviation is not None and reference.centre is not None
-    apart = np.median([deviations(one, reference.mean, reference.deviation) for one in found], axis=0)
-    activation = (np.median([v.rms for v in found], axis=0), np.median([v.dead for v in found], axis=0), apart.max(1))
+    each = np.stack([deviations(one, reference.mean, reference.deviation) for one in found])
+    apart, largest = np.median(each, axis=0), np.median(each.max(axis=2), axis=0)
+    activation = (np.median([v.rms for v in found], axis=0), np.median([v.dead for v in found], axis=0), largest)
     for bands in reference.activation:
         values = activation[ACTIVATION.index(bands.name)]
         neurons = apart.argmax(axis=1) if bands.name == ACTIVATION[2] else None

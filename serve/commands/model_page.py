@@ -30,6 +30,7 @@ _STYLE = """
 .pictures .card { margin: 0; min-width: 0; }
 svg .cell { stroke: var(--card); stroke-width: 1; } svg .dot { stroke: var(--card); stroke-width: .6; }
 svg .out { fill: var(--second); } svg .band { fill: var(--range); opacity: .55; } svg .small { font-size: 10.5px; }
+td details { margin: 0; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 12px; font-size: 12.5px; color: var(--soft); margin: 8px 0 0;
   padding: 0; list-style: none; }
 .legend i { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 5px; }
@@ -222,7 +223,8 @@ def _patterns(patterns: Sequence[Pattern]) -> str:
     return (
         '<h2 id="errors">Error patterns</h2><p class="soft">Where the likeliest answer points at a wrong line, '
         'the most frequent first.</p><div class="scroll"><table><thead><tr><th>bug class</th><th>exception</th>'
-        f'<th>edit</th><th class="n">failed</th><th class="n">cases</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<th>edit</th><th class="n">failed</th><th class="n">cases</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 

@@ -10,7 +10,9 @@ import typer
 
 from serve.cli_options import Adapter, Minimum, ModelSpec, SandboxMinimum, Unsafe
 
-model = typer.Typer(help="Look into a model: what misleads it.", no_args_is_help=True, rich_markup_mode=None)
+model = typer.Typer(
+    help="Look into a model: what misleads it, what it is like inside.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def install(app: typer.Typer) -> None:
@@ -90,3 +92,65 @@ def measure(
         model=model_spec, adapter=adapter, count=count, methods=tuple(method or ()), sanity=sanity, seed=seed
     )
     raise typer.Exit(command.run(cases, settings, output=output, into=into, as_json=as_json))
+
+
+Checkpoint = Annotated[
+    str | None, typer.Argument(metavar="[MODEL]", help="Checkpoint directory or hub id; without it the shipped model.")
+]
+CasesFile = Annotated[
+    Path, typer.Option("--cases", metavar="FILE", help="Suite, or dataset of `emend data build`, with faults.")
+]
+Count = Annotated[int | None, typer.Option("--count", min=1, metavar="N", help="Cases read at most; else all.")]
+ReferenceFile = Annotated[
+    Path | None,
+    typer.Option("--reference", metavar="FILE", help="Reference to compare against; else the model's own."),
+]
+
+
+@model.command("reference")
+def reference(
+    cases: CasesFile,
+    source: Checkpoint = None,
+    adapter: Adapter = None,
+    count: Count = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="File; else beside the model or its adapter.")
+    ] = None,
+) -> None:
+    """Measure what a model is like on faults it was not trained on: quantiles, location probe and calibration."""
+    from serve.commands import model_reference as command
+
+    raise typer.Exit(command.run(source, cases, adapter=adapter, count=count, output=output))
+
+
+@model.command("check")
+def check(
+    source: Checkpoint = None,
+    adapter: Adapter = None,
+    reference_file: ReferenceFile = None,
+    cases: Annotated[
+        Path | None, typer.Option("--cases", metavar="FILE", help="Programs to read; else some of the shipped suite.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the alarms as JSON.")] = False,
+) -> None:
+    """Compare a model's inside with its own past: heads, layers, neurons, embeddings that look unlike it. 1: alarms."""
+    from serve.commands import model_check as command
+
+    raise typer.Exit(command.run(source, adapter=adapter, reference=reference_file, cases=cases, as_json=as_json))
+
+
+@model.command("report")
+def report(
+    cases: CasesFile,
+    source: Checkpoint = None,
+    adapter: Adapter = None,
+    reference_file: ReferenceFile = None,
+    count: Annotated[int, typer.Option("--count", min=4, metavar="N", help="Cases read at most.")] = 200,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page.")] = Path("model.html"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, too.")] = False,
+) -> None:
+    """Write one page on a model's inside: heads, control charts, projections, clusters, errors, probe, calibration."""
+    from serve.commands import model_report as command
+
+    settings = command.Settings(source, cases, adapter, reference_file, count, output)
+    raise typer.Exit(command.run(settings, as_json=as_json))

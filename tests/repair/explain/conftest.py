@@ -11,8 +11,10 @@ import pytest
 from repair.explain.glass import Glass, open_glass
 from repair.explain.values import Subject
 from repair.views import Hunk, View
-from tests.repair.models.conftest import compact_directory  # noqa: F401 - a fixture
-from tests.repair.models.conftest import plain_directory  # noqa: F401 - a fixture
+from tests.repair.models.conftest import (
+    compact_directory,  # noqa: F401 - a fixture
+    plain_directory,  # noqa: F401 - a fixture
+)
 
 TEMPLATE = (
     "{% for m in messages %}<<{{ m['role'] }}>>{{ m['content'] }}\n{% endfor %}"

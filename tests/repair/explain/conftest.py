@@ -1,3 +1,4 @@
+# ruff: noqa: F811 - fixtures of another folder
 """The tiny checkpoints of tests/repair/models, opened."""
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import pytest
 from repair.explain.glass import Glass, open_glass
 from repair.explain.values import Subject
 from repair.views import Hunk, View
-from tests.repair.models.conftest import compact_directory as compact_directory
-from tests.repair.models.conftest import plain_directory as plain_directory
+from tests.repair.models.conftest import (
+    compact_directory,  # noqa: F401 - a fixture
+    plain_directory,  # noqa: F401 - a fixture
+)
 
 TEMPLATE = (
     "{% for m in messages %}<<{{ m['role'] }}>>{{ m['content'] }}\n{% endfor %}"

@@ -19,7 +19,7 @@ def model(*argv, code=0):
 
 def test_a_reference_is_measured_and_checked_against(tmp_path):
     out = tmp_path / "reference.json"
-    assert f"reference of 40 cases in {out}" in model("reference", "--cases", SUITE, "--count", 40, "-o", out)
+    assert f"reference of 32 cases in {out}" in model("reference", "--cases", SUITE, "--count", 32, "-o", out)
     told = json.loads(model("check", "--reference", out, "--json"))
     assert told["alarms"] == [] and told["programs"] == 8
     table = json.loads(out.read_text())

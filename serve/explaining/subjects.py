@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 from repair.campaign import survey
 from repair.defects import RepairRequest
@@ -13,7 +14,7 @@ from repair.explain.values import Subject
 from repair.sources import Source
 from repair.traces import frames_in, headline
 from repair.verdicts import Suspect
-from repair.views import Hunk, View, edit_hunk
+from repair.views import Hunk, View
 from repair.windows import MAX_LINES, Clues, make_view
 from serve.explaining.wire import ExplanationIn
 from serve.wire import EditOut, SpanOut
@@ -84,11 +85,21 @@ def subject_of(request: RepairRequest, patch: Patch | None) -> tuple[Subject, tu
     if len(patch.files) > 1:
         notes = (f"only the change of {changed.path} is explained: a model reads one file at a time",)
     source = request.source(changed.path)
-    hunks = tuple(h for edit in changed.edits if (h := edit_hunk(source, edit)) is not None)
+    hunks = _hunks(source.lines, source.with_text(changed.apply(source.text)).lines)
     if not hunks:
         raise InputError("the change adds blank lines alone: there is nothing to explain", field="patch")
     view = next((v for v in place.views if v.path == source.path and _holds(v, hunks)), None)
     return Subject(view or _around(request, source, hunks), tuple(sorted(hunks))), notes
+
+
+def _hunks(old: Sequence[str], new: Sequence[str]) -> tuple[Hunk, ...]:
+    """A change in whole lines, as models answer it; what inserts blank lines alone is left out."""
+    found: list[Hunk] = []
+    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        text = "\n".join(new[c:d])
+        if tag != "equal" and (b > a or text.strip()):
+            found.append(Hunk(a + 1, b, text))
+    return tuple(found)
 
 
 def _holds(view: View, hunks: Sequence[Hunk]) -> bool:

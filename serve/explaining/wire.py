@@ -1,6 +1,6 @@
 """The JSON of POST /v1/explanations: a request, the change to explain, what to tell of it and live changes.
 
-Owns names and limits. The answer is that of `repair.explain.codec`; for OpenAPI its well-known parts are described here.
+Owns names and limits. The answer is that of `repair.explain.codec`; its well-known parts are here for OpenAPI.
 """
 
 from __future__ import annotations

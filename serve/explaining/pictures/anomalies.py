@@ -1,4 +1,4 @@
-"""Alarms against the model's own quantiles, as a control chart: a band for what is usual and a dot for what was seen."""
+"""Alarms against the model's own quantiles as a control chart: a band of what is usual, a dot for what was seen."""
 
 from __future__ import annotations
 

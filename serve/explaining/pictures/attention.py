@@ -132,7 +132,7 @@ def arcs(found: AttentionMap) -> str:
         if found.rows[row] in places and mass >= 0.01
     ][:_ARCS]
     flow = [float(v) for v in found.flow]
-    used = {n for _, a, b in links for n in (a, b)} | {n for n in np.argsort(-found.flow, kind="stable")[:12].tolist()}
+    used = {n for _, a, b in links for n in (a, b)} | set(np.argsort(-found.flow, kind="stable")[:12].tolist())
     order = sorted(used)
     at = {n: 18 + 20 * place for place, n in enumerate(order)}
     names = [found.units[n].label for n in order]

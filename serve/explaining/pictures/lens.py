@@ -44,9 +44,9 @@ def lens_table(found: LensTable) -> str:
     return figure(
         "What each layer would already answer",
         whole,
-        "The logit lens: the likeliest token when the last norm and the head read a layer's state, and its probability. "
-        "Early layers do not write for the head: nonsense there means that the lens cannot read them, not that nothing "
-        "is decided.",
+        "The logit lens: the likeliest token when the last norm and the head read a layer's state, with its "
+        "probability. Early layers do not write for the head: nonsense there means that the lens cannot read them, not "
+        "that nothing is decided.",
     )
 
 

@@ -35,8 +35,9 @@ def line_map(subject: Subject, where: LocationMap | None, evidence: EvidenceMap 
         told = f'<span class="n">{signed(score)}</span>' if score is not None else ""
         mark = '<span class="chip">changed</span>' if line in subject.changed else ""
         kind = level(score, largest) if score is not None else ""
+        state = "changed" if mark else "same"
         rows.append(
-            f'<tr{' class="changed"' if mark else ""}><th scope="row">{line}</th><td>{heat}</td><td>{badge}</td>'
+            f'<tr class="{state}"><th scope="row">{line}</th><td>{heat}</td><td>{badge}</td>'
             f'<td class="n">{told}</td><td class="code {kind}">{text(code[:_WIDTH]) or " "}{mark}</td></tr>'
         )
     head = "".join(

@@ -80,8 +80,8 @@ def strip(live: LiveComparison, view: View) -> str:
     return figure(
         "Where the fault is believed to be, before and after",
         svg("strip", (850, 26 + 18 * len(lines)), ("Probability of lines before and after", said), "".join(parts)),
-        f"{said}. The same prompt and the same seed: what differs is due to the changes named above, in this model, for "
-        "this prompt.",
+        f"{said}. The same prompt and the same seed: what differs is due to the changes named above, in this model "
+        "and for this prompt.",
         table(("line", "#before", "#after", "#points"), rows, "Probability by line"),
     )
 

@@ -116,7 +116,7 @@ def quality_table(quality: Sequence[MethodQuality]) -> str:
     rows = [
         (
             text(one.method.value), f"{one.examples:,}",
-            "; ".join(f"{text(name)} {number(value)} (random {number(chance)})" for name, value, chance in one.measures),
+            "; ".join(f"{text(name)} {number(got)} (random {number(chance)})" for name, got, chance in one.measures),
             "yes" if one.beats_random else '<span class="chip bad">does not beat random</span>',
         )
         for one in quality

@@ -1,4 +1,4 @@
-"""An explanation made by hand: what a model of 6 layers and 8 heads might say of a small function, and a hostile one."""
+"""An explanation made by hand: what 6 layers of 8 heads might say of a small function; and a hostile one."""
 
 import numpy as np
 
@@ -174,9 +174,9 @@ def full(**changed):
     chance = np.random.default_rng(0)
     parts = {
         "model": "embedded", "subject": SUBJECT,
-        "sentence": "Changed line 13 because line 10 says `base, per_kilo = RATES[destination]` and the traceback names "
-        "line 13: without line 10 the log-probability of the change falls by 2.60.",
-        "badge": Badge(Trust.FAITHFUL, "the top units move the target 5 times as much as random ones", (("LDS", 0.52),)),
+        "sentence": "Changed line 13 because line 10 says `base, per_kilo = RATES[destination]` and the traceback "
+        "names line 13: without line 10 the log-probability of the change falls by 2.60.",
+        "badge": Badge(Trust.FAITHFUL, "the top units move the target 5 times as far", (("LDS", 0.52),)),
         "where": where(), "evidence": (evidence(), evidence(Method.ATTENTION, Trust.FAILED, scale=0.2)),
         "tokens": tokens(chance), "attention": attention(chance), "activations": activations(chance),
         "lens": lens(chance),
@@ -218,7 +218,7 @@ def hostile():
         HOSTILE, Subject(view, hunks), HOSTILE, badge,
         LocationMap((LineProbability(1, None, None, 0.9), LineProbability(2, None, None, 0.1)), 0.0, calibrated=False),
         (found,), TokenMap((HOSTILE,), (0,), units, np.ones(1, np.float32), -np.ones(1, np.float32)),
-        AttentionMap(units, seen.entropy, seen.sink, seen.same, 0, 1, seen.lines[:1], (HOSTILE,), seen.flow, (HOSTILE,)),
+        AttentionMap(units, seen.entropy, seen.sink, seen.same, 0, 1, seen.lines[:1], (HOSTILE,), seen.flow),
         ActivationMap(units, strip.strength, strip.histogram, strip.edges, strip.dead, (), (HOSTILE,)),
         LensTable((HOSTILE,), words, column, column[:, 0], column[:, 0], (HOSTILE,)),
         PatchingGrid((1, 2), np.ones((2, 2), np.float32), 0.0, 0.0, (HOSTILE,)),

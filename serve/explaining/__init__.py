@@ -1,1 +1,1 @@
-"""Explanations as a service: what is asked and answered, the process that computes, and who starts and ends it."""
+"""Explanations: pictures, a report in one file and fragments for people; and as a service, in a process of its own."""

@@ -32,7 +32,6 @@ PartName = Literal[
 ]  # fmt: skip
 MethodName = Literal[
     "ablation", "ridge", "gradient", "integrated-gradients", "gradient-norm", "attention-last", "attention-rollout",
-    "random",
 ]  # fmt: skip
 Index = Annotated[int, Field(ge=0, le=_MOST_NUMBER)]
 LayerHead = Annotated[list[Index], Field(min_length=2, max_length=2)]
@@ -192,7 +191,7 @@ class ScoreOut(_Told):
 class EvidenceOut(_Told):
     """What the change rests on, by one method."""
 
-    method: MethodName
+    method: str
     scores: list[ScoreOut]
     badge: BadgeOut
 

@@ -49,7 +49,8 @@ export function explained(body: ExplainIn): Promise<Explanation> {
 /** Put a picture that the service has drawn (and escaped) into its place: markup without scripts, by the policy too. */
 export function place(into: HTMLElement, html: string): void {
   const read = new DOMParser().parseFromString(html, "text/html");
-  into.replaceChildren(...Array.from(read.body.childNodes, (node) => document.importNode(node, true)));
+  const inside = Array.from(read.body.childNodes, (node) => document.importNode(node, true));
+  into.replaceChildren(...(inside.length > 0 ? [el("div", { class: "xp" }, ...inside)] : []));
 }
 
 // --- tabs (the pattern of the ARIA guide: one tab stop, arrows, Home and End)
@@ -109,21 +110,21 @@ export class Tabs {
   }
 }
 
-export const TAB_NAMES: readonly (readonly [string, string])[] = [
+const TAB_NAMES: readonly (readonly [string, string])[] = [
+  ["evidence", "Evidence"],
   ["tokens", "Tokens"],
   ["attention", "Attention"],
   ["lens", "Lens"],
   ["activations", "Activations"],
   ["patching", "Patching"],
   ["anomalies", "Anomalies"],
-  ["quality", "Quality"],
-  ["stages", "Time"],
 ];
 
-/** The pictures of an explanation that have a tab, in the order of the tabs. */
-export function tabbed(found: Explanation): [string, string, string][] {
+/** The pictures of these parts for their tabs; one that could not be had says why. */
+export function tabbed(found: Explanation, parts: readonly string[]): [string, string, string][] {
   const drawn = found.fragments ?? {};
-  return TAB_NAMES.flatMap(([key, name]) => (drawn[key] ? [[key, name, drawn[key]] as [string, string, string]] : []));
+  const shown = TAB_NAMES.filter(([key]) => parts.includes(key));
+  return shown.map(([key, name]) => [key, name, `${drawn[key] ?? ""}${key === "evidence" ? drawn["quality"] ?? "" : ""}`]);
 }
 
 /** A probability in percent. */

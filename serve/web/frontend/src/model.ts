@@ -123,9 +123,10 @@ async function all(): Promise<void> {
   say("Asking the model…");
   await live();
   say("Looking inside the model…");
-  const found = await explained({ ...looked(), parts: inside() });
+  const parts = inside();
+  const found = await explained({ ...looked(), parts });
   known(found);
-  drawInside(found);
+  drawInside(found, parts);
   drawNotes(found.notes);
   say(`${found.model} has answered.`);
 }
@@ -141,13 +142,12 @@ async function live(): Promise<void> {
 async function look(parts: string[]): Promise<void> {
   say("Looking inside the model…");
   const found = await explained({ ...looked(), parts });
-  drawInside(found);
+  drawInside(found, parts);
   say("Shown.");
 }
 
-function drawInside(found: Explanation): void {
-  const own: [string, string, string][] = found.fragments?.["evidence"] ? [["evidence", "Evidence", found.fragments["evidence"]]] : [];
-  tabs.show([...own, ...tabbed(found)]);
+function drawInside(found: Explanation, parts: readonly string[]): void {
+  tabs.show(tabbed(found, parts));
   byId("inside").hidden = tabs.empty;
 }
 

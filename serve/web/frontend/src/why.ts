@@ -66,23 +66,23 @@ function drawVerdict(found: Explanation): void {
 }
 
 function drawWhere(found: Explanation): void {
-  if (!found.where) return;
   byId("suspected").hidden = false;
+  if (!found.where) return;
   const top = [...found.where.lines].sort((one, other) => other.calibrated - one.calibrated || one.line - other.line);
   const told = top.slice(0, 3).map(({ line, calibrated }) => `line ${line} (${percent(calibrated)} %)`);
   const none = `no fault here: ${percent(found.where.no_fault)} %`;
   byId("suspected-lines").textContent = `Most suspected: ${[...told, none].join(", ")}.`;
 }
 
-function drawFragments(found: Explanation): void {
-  for (const slot of document.querySelectorAll<HTMLElement>("[data-fragment]")) {
-    const html = found.fragments?.[slot.dataset["fragment"] ?? ""];
-    if (html === undefined) continue;
-    place(slot, html);
-    const section = slot.closest("section");
-    if (section && html) section.hidden = false;
+/** Put what was asked for into its places. */
+function drawFragments(found: Explanation, parts: readonly string[]): void {
+  const drawn = found.fragments ?? {};
+  if (parts.includes("evidence")) {
+    place(byId("diff"), drawn["diff"] ?? "");
+    place(byId("evidence"), (drawn["evidence"] ?? "") + (drawn["quality"] ?? ""));
   }
-  tabs.show(tabbed(found));
+  if (parts.includes("where")) place(byId("line-map"), drawn["where"] ?? "");
+  tabs.show(tabbed(found, parts.filter((part) => part !== "evidence")));
   byId("inside").hidden = tabs.empty;
   notes.push(...found.notes);
   drawNotes(notes);
@@ -128,7 +128,7 @@ async function target(what: Asked, line: number): Promise<void> {
     const found = await explained(bodyOf(what, ["evidence"], line));
     if (mine !== turn) return; // another line was chosen meanwhile
     drawVerdict(found);
-    drawFragments(found);
+    drawFragments(found, ["evidence"]);
     say(line === 0 ? "This is what speaks for the change." : `This is what speaks for line ${line} of the new text.`);
   } catch (error) {
     if (mine === turn) {
@@ -155,9 +155,9 @@ async function begin(): Promise<void> {
   const cheap = await explained(bodyOf(what, CHEAP, 0));
   if (mine === turn) drawVerdict(cheap);
   drawWhere(cheap);
-  drawFragments(cheap);
+  drawFragments(cheap, mine === turn ? CHEAP : ["where"]);
   if (mine === turn) say("Looking inside the model…");
-  drawFragments(await explained(bodyOf(what, REST, 0)));
+  drawFragments(await explained(bodyOf(what, REST, 0)), REST);
   if (mine === turn) say(`Explained by ${cheap.model}.`);
 }
 

@@ -104,8 +104,8 @@ def test_unittest_and_scripts(sandbox, tmp_path):
 def test_a_repr_that_never_comes_back_loses_nothing_that_was_seen_before(sandbox, tmp_path):
     code = (
         "import signal, time\n\nclass Deaf:\n    def __repr__(self):\n        signal.signal(signal.SIGALRM, "
-        "signal.SIG_IGN)\n        import os\n        os._exit(3)\n\n\ndef f(n):\n    deaf = n and Deaf()\n    return deaf\n\n"
-        "f(1)\n"
+        "signal.SIG_IGN)\n        import os\n        os._exit(3)\n\n\ndef f(n):\n    deaf = n and Deaf()\n    "
+        "return deaf\n\nf(1)\n"
     )
     found, _ = tried(sandbox, tmp_path, "python shop.py", "shop.py", code=code, line=12, text="    return n")
     assert at(found.before, 11).values == (("n", "1"),)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from repair.errors import InputError, ModelError
 from repair.explain.values import Interventions
-from repair.models.local import LocalModel, answering, checked_source, read_adapted, torch_device
+from repair.models.local import Format, LocalModel, answering, checked_source, read_adapted, torch_device
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -115,6 +115,7 @@ class Glass:
         self.name = name
         self.notes: tuple[str, ...] = ()
         self._source, self._adapted = source, adapted
+        self._answers: Format | None = None
         self.decoder: nn.Module = model.get_decoder()
         self.layers = _layers(self.decoder)
         config = model.config.get_text_config()
@@ -139,6 +140,13 @@ class Glass:
     def has_gradients(self) -> bool:
         """Whether gradients can be had for its inputs: not through quantised weights."""
         return getattr(self.model, "hf_quantizer", None) is None
+
+    @property
+    def answers(self) -> Format:
+        """How it is asked, for the tokens of prompts: made once. To ask, take `local`."""
+        if self._answers is None:
+            self._answers = self.local().answers
+        return self._answers
 
     @property
     def scalable(self) -> bool:

@@ -13,6 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from serve.observe import traces
 from serve.parts import Parts
+from serve.routes.explanations import explanations_router
 from serve.routes.jobs import jobs_router
 from serve.routes.journal import journal_router
 from serve.routes.keys import keys_router
@@ -38,6 +39,7 @@ def create_app(parts: Parts) -> FastAPI:
     authority = Authority(parts.store.keys, parts.store.sessions, settings)
     for router in (
         repairs_router(parts),
+        explanations_router(parts),
         jobs_router(parts),
         work_router(parts),
         health_router(parts),

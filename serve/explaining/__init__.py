@@ -1,1 +1,1 @@
-"""Explanations for people: pictures, a report in one file, fragments for the service's pages."""
+"""Explanations: pictures, a report in one file and fragments for people; and as a service, in a process of its own."""

@@ -17,9 +17,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from serve.web.assets import Assets
+from serve.web.glass_pages import add_glass_pages
 from serve.wire_jobs import JobsOut, JobState, Scope
 
 _HERE = Path(__file__).parent
+_PICTURES = _HERE.parent / "explaining" / "pictures"  # whose style sheet goes with what it draws
 _STATES: tuple[JobState, ...] = get_args(JobState)
 _WORDS = {"succeeded": "done", "infra_error": "could not run"}  # of states; src/wire.ts has the same
 
@@ -47,9 +49,10 @@ class Look(Protocol):
 def page_router(look: Look) -> APIRouter:
     """The routes of the pages and of their static files. Raises OSError where the files of the package are missing."""
     router = APIRouter(include_in_schema=False)
-    assets = Assets.read(_HERE / "static")
+    assets = Assets.read(_HERE / "static", _PICTURES)
     pages = _Pages(assets)
     _add_jobs(router, look, pages)
+    add_glass_pages(router, look, pages)
 
     @router.get("/")
     async def repair(request: Request) -> Response:
@@ -111,6 +114,10 @@ class _Pages:
     def show(self, request: Request, name: str, **values: object) -> Response:
         """A page, or the way to /login for who is not known."""
         return _to_login() if _visitor(request) is None else self.render(request, name, 200, values)
+
+    def knows(self, request: Request) -> bool:
+        """Whether the caller is known."""
+        return _visitor(request) is not None
 
     def render(self, request: Request, name: str, status: int, values: Mapping[str, object]) -> Response:
         """A page, whoever asks."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from repair.errors import InputError, ModelError
 from repair.explain.values import Interventions
-from repair.models.local import LocalModel, answering, checked_source, read_adapted, torch_device
+from repair.models.local import Format, LocalModel, answering, checked_source, read_adapted, torch_device
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -107,14 +107,18 @@ def _register() -> None:
 class Glass:
     """A network with its parts at hand. Not for two threads at once."""
 
-    def __init__(self, model: PreTrainedModel, source: str | Path, name: str, *, adapted: bool) -> None:
-        """Open a model; raises ModelError for one whose layers cannot be found."""
+    def __init__(
+        self, model: PreTrainedModel, source: str | Path, name: str, *, adapted: bool, adapter: Path | None = None
+    ) -> None:
+        """Open a model; raises ModelError for one whose layers cannot be found. `adapter` is where that lies."""
         from repair.models.huggingface import HuggingFaceNetwork
 
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.name = name
         self.notes: tuple[str, ...] = ()
         self._source, self._adapted = source, adapted
+        self._answers: Format | None = None
+        self.source, self.adapter = source, adapter
         self.decoder: nn.Module = model.get_decoder()
         self.layers = _layers(self.decoder)
         config = model.config.get_text_config()
@@ -139,6 +143,13 @@ class Glass:
     def has_gradients(self) -> bool:
         """Whether gradients can be had for its inputs: not through quantised weights."""
         return getattr(self.model, "hf_quantizer", None) is None
+
+    @property
+    def answers(self) -> Format:
+        """How it is asked, for the tokens of prompts: made once. To ask, take `local`."""
+        if self._answers is None:
+            self._answers = self.local().answers
+        return self._answers
 
     @property
     def scalable(self) -> bool:
@@ -320,4 +331,4 @@ def open_glass(
         model = read_adapted(source, None if adapter is None else Path(adapter))
     if getattr(model, "hf_quantizer", None) is None:
         nn.Module.to(model, where, torch.float32 if where.type == "cpu" else None)
-    return Glass(model, source, name, adapted=adapter is not None)
+    return Glass(model, source, name, adapted=adapter is not None, adapter=None if adapter is None else Path(adapter))

@@ -13,7 +13,16 @@ from repair.errors import InputError, ModelError
 from repair.explain.values import Unit, UnitEdit, UnitKind
 from repair.models.compact import CompactFormat
 from repair.models.numbered import NumberedFormat
-from repair.prompts import MAX_ERROR_CHARACTERS, Piece, compact_prompt, compact_target, encode, one_line
+from repair.prompts import (
+    MAX_CONTEXT_CHARACTERS,
+    MAX_ERROR_CHARACTERS,
+    MAX_TEST_CHARACTERS,
+    Piece,
+    compact_prompt,
+    compact_target,
+    encode,
+    one_line,
+)
 from repair.replies import Unreadable, check_hunks
 from repair.views import Hunk, View
 
@@ -201,12 +210,29 @@ def _spans(text: str, view: View) -> list[tuple[Unit, int, tuple[int, int]]]:
     return found
 
 
+def shown(view: View, answers: Format | None = None) -> View:
+    """The view cut to what a prompt says of it, so that no other text moves in where a unit is taken out.
+
+    `answers` None: a model server, asked as `prompts.py` says. Raises ModelError when the view's code is too long.
+    """
+    view = view if answers is None else answers.fitted(view)
+    compact = isinstance(answers, CompactFormat)
+    context = "\n".join(view.context)[: MAX_CONTEXT_CHARACTERS * (1 if compact else 4)]
+    return replace(
+        view,
+        error=one_line(view.error, MAX_ERROR_CHARACTERS),
+        frames=view.frames[:3] if compact else view.frames,
+        test=view.test[: MAX_TEST_CHARACTERS * (1 if compact else 8)],
+        context=tuple(context.split("\n")) if view.context else (),
+    )
+
+
 def units_of(view: View, *, blank: bool = False) -> tuple[Unit, ...]:
     """The units of a view in prompt order, for models whose tokens are not seen; `blank` lines of code too."""
     found: list[Unit] = []
     if view.error:
         found.append(Unit(UnitKind.ERROR, 1, view.error))
-    found += [Unit(UnitKind.FRAME, n, "") for n in view.frames]
+    found += [Unit(UnitKind.FRAME, n, "") for n in dict.fromkeys(view.frames)]
     found += [Unit(UnitKind.TEST, n, text) for n, text in enumerate(view.test.split("\n"), 1) if text.strip()]
     found += [Unit(UnitKind.CONTEXT, n, text) for n, text in enumerate(view.context, 1) if text.strip()]
     found += [
@@ -231,8 +257,8 @@ def edited(view: View, edits: Sequence[UnitEdit]) -> View:
             case UnitKind.FRAME:
                 if edit.number not in frames:
                     raise InputError(f"the traceback names no line {edit.number}", field="interventions.edits")
-                frames.remove(edit.number)
-                frames += [int(edit.text)] if edit.text.isdecimal() else []
+                other = [int(edit.text)] if edit.text.isdecimal() else []
+                frames = [n for frame in frames for n in (other if frame == edit.number else [frame])]
             case UnitKind.TEST | UnitKind.CONTEXT:
                 part = test if edit.kind is UnitKind.TEST else context
                 part[_index(edit, len(part), 1)] = edit.text

@@ -43,6 +43,10 @@ _SMALL = 1_000_000_000  # parameters; up to here an fp32 copy for merging an ada
 class Format(Protocol):
     """How a kind of model is asked; `compact.py` and `numbered.py`."""
 
+    def fitted(self, view: View) -> View:
+        """The view as it is read: auxiliary parts cut where it is too long. Raises ModelError when its code is."""
+        ...
+
     def locate(self, view: View) -> LineBelief:
         """As `Model.locate`."""
         ...

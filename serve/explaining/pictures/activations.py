@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from repair.explain.values import ActivationMap
 from serve.explaining.pictures.marks import (
     figure,
@@ -26,7 +28,7 @@ from serve.explaining.pictures.marks import (
 def strips(found: ActivationMap) -> str:
     """A strip a layer over the units, each in shares of the layer's own peak."""
     peaks = found.strength.max(axis=1, keepdims=True) if found.strength.size else found.strength
-    values = found.strength / (peaks + 1e-12)
+    values = (found.strength / (peaks + 1e-12)).astype(np.float32)
     rows = [f"layer {n}" for n in range(values.shape[0])]
     many = len(found.units) > 60
     strongest = (
@@ -97,7 +99,7 @@ def dead_share(found: ActivationMap) -> str:
     ]
     return figure(
         "Neurons that stay silent",
-        table(("layer", "share", "#silent"), rows, "Silent neurons by layer"),
+        table(("layer", "share", "#silent"), rows),
         "Share of neurons below a thousandth of their layer's largest value on every token of this prompt. Silent here "
         f"does not mean useless elsewhere. Largest: {percent(most)}.",
     )

@@ -78,7 +78,7 @@ def _which(found: AttentionMap) -> str:
 
 def line_matrix(found: AttentionMap) -> str:
     """From each line onto each unit; of many the ones with the most mass."""
-    rows = _strongest(found.lines.max(axis=1) if found.lines.size else np.zeros(len(found.rows)))
+    rows = _strongest(found.lines.max(axis=1) if found.lines.size else np.zeros(len(found.rows), np.float32))
     columns = _strongest(found.lines.sum(axis=0))
     values = found.lines[np.ix_(rows, columns)] if rows and columns else np.zeros((0, 0), np.float32)
     names = [found.rows[n] for n in rows]
@@ -152,7 +152,7 @@ def arcs(found: AttentionMap) -> str:
         parts.append(label(reach + 4, at[n] + 4, name))
         share = flow[n] / most if most > 0 and math.isfinite(flow[n]) else 0.0
         parts.append(rect(left, at[n] - 4, (120 * max(share, 0.0), 9), "f", 1.0, f"{name}: {number(flow[n])}"))
-    box = left + 130, 24 + 20 * len(order)
+    box = left + 150, 24 + 20 * len(order)
     rows = [
         (text(found.units[n].label), bar(flow[n], most, 80), f"{flow[n]:.3f}")
         for n in sorted(order, key=lambda n: -flow[n])

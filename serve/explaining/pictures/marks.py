@@ -13,7 +13,7 @@ from serve.batch.wording import one_line, visible
 
 LEVELS = 8
 _TOLD_CELLS = 2500  # with more of them cells have no words of their own: the page stays small
-_CHARACTER = 6.4  # pixels of a character of the pictures' font, for room beside labels
+_CHARACTER = 6.9  # pixels of a character of the pictures' font, for room beside labels
 
 
 def stylesheet() -> str:
@@ -163,8 +163,8 @@ def figure(title: str, drawing: str, caption: str, alternative: str = "") -> str
     )
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], named: str) -> str:
-    """A table of escaped cells; columns whose head begins with `#` hold figures."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], named: str = "") -> str:
+    """A table of escaped cells, in a region of its own when named; heads that begin with `#` stand over figures."""
     classes = [' class="n"' if one.startswith("#") else "" for one in head]
     top = "".join(
         f'<th scope="col"{kind}>{text(one.removeprefix("#"))}</th>' for one, kind in zip(head, classes, strict=True)
@@ -174,7 +174,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], named: str) -> str
         for row in rows
     )
     whole = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
-    return scroll(named, whole)
+    return scroll(named, whole) if named else whole
 
 
 def listed(items: Iterable[str], kind: str = "notes") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from repair.explain.values import (
@@ -35,6 +36,7 @@ _WORDS = {
     Trust.FAILED: ("bad", "no reliable explanation"),
     Trust.UNMEASURED: ("", "not measured"),
 }
+_QUOTED = re.compile("`([^`<>]+)`")  # code in a sentence, after escaping
 _TRUSTED = (Trust.FAITHFUL, Trust.WEAK, Trust.UNMEASURED, Trust.FAILED)
 
 
@@ -54,7 +56,8 @@ def badge(found: Badge) -> str:
 
 def sentence(found: Explanation) -> str:
     """In ten seconds: which line is suspected and why."""
-    lead = f'<p class="sentence">{short(found.sentence, 600)}</p>{badge(found.badge)}'
+    said = _QUOTED.sub(r"<code>\1</code>", short(found.sentence, 600))
+    lead = f'<p class="sentence">{said}</p>{badge(found.badge)}'
     cards = _suspects(found) + _reasons(found)
     return f'{lead}<div class="cards">{cards}</div>' if cards else lead
 
@@ -178,7 +181,7 @@ def stage_bars(stages: Sequence[Stage]) -> str:
     whole = sum(one.seconds for one in stages)
     return figure(
         "Where the time went",
-        table(("stage", "", "#seconds"), rows, "Seconds by stage"),
+        table(("stage", "share", "#seconds"), rows),
         f"Wall seconds on this machine, {number(whole)} s together. Single readings: another run differs.",
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from repair.errors import EmendError, InputError, ModelError
 from repair.explain.explain import Wanted
 from repair.explain.values import Explanation, Subject
-from serve.explaining.subjects import patch_of, subject_of
+from serve.explaining.subjects import asked_subject
 from serve.explaining.wire import ExplanationIn
 from serve.loaded import Shelf, load_choice
 from serve.modelnames import Choice, choose
@@ -81,7 +81,7 @@ class Computing:
     def explanation(self, body: ExplanationIn, choice: Choice, opened: Opened) -> Explanation:
         """Explain what a body says. Raises InputError naming the field, ModelError."""
         request = body.to_request(max_candidates=1, max_seconds=self._settings.max_explanation_seconds)
-        subject, notes = subject_of(request, patch_of(body, request))
+        subject, notes = asked_subject(body, request)
         explain = self._explain or _explain()
         found = explain(
             subject,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -167,13 +167,17 @@ def tell(found: Explanation) -> None:
         console.print(Text(shown(f"not available: {part.value}: {why}"), style="dim"), soft_wrap=True)
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Figures and names whole, the last column cut where the terminal is narrow; `#` marks columns of figures."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for name in columns:
+    for at, name in enumerate(head):
+        last, widest = at == len(head) - 1, max((len(row[at]) for row in rows), default=0)
         table.add_column(
             name.removeprefix("#"), justify="right" if name.startswith("#") else "left", no_wrap=True,
-            style="", overflow="ellipsis",
+            overflow="ellipsis", min_width=None if last else widest,
         )  # fmt: skip
+    for row in rows:
+        table.add_row(*(Text(shown(one)) for one in row))
     return table
 
 
@@ -182,12 +186,12 @@ def _suspects(found: Explanation) -> Table | None:
         return None
     view = found.subject.view
     told = "calibrated" if found.where.calibrated else "not calibrated"
-    table = _table(f"Suspected lines of {shown(view.path)} ({told})", "#line", "#chance", "code")
+    rows: list[tuple[str, ...]] = []
     for one in found.where.top(_SHOWN):
         code = view.lines[one.line - view.first_line] if view.first_line <= one.line <= view.last_line else ""
         changed = " (changed)" if one.line in found.subject.changed else ""
-        table.add_row(str(one.line), f"{100 * one.calibrated:.0f} %", Text(shown(code.strip())[:_CODE] + changed))
-    return table
+        rows.append((f"{one.line}{changed}", f"{100 * one.calibrated:.0f} %", code.strip()[:_CODE]))
+    return _table(f"Suspected lines of {shown(view.path)} ({told})", ("line", "#chance", "code"), rows)
 
 
 def _evidence(found: Explanation) -> Table | None:
@@ -198,11 +202,11 @@ def _evidence(found: Explanation) -> Table | None:
     if best is None:
         return None
     title = f"Evidence for the change ({best.method.value}, nats; {best.badge.trust.value})"
-    table = _table(title, "#for", "unit", "what it says")
-    for one in best.top(_SHOWN, leave_out=found.subject.changed):
-        table.add_row(signed(one.score), one.unit.label, Text(shown(one.unit.text.strip())[:_CODE]))
+    rows = [
+        (signed(one.score), one.unit.label, one.unit.text.strip()[:_CODE])
+        for one in best.top(_SHOWN, leave_out=found.subject.changed)
+    ]
     least = min(best.scores, key=lambda s: s.score, default=None)
     if least is not None and least.score < 0:
-        said = Text(shown(least.unit.text.strip())[:_CODE])
-        table.add_row(signed(least.score), f"{least.unit.label} (most against)", said)
-    return table
+        rows.append((signed(least.score), f"{least.unit.label}, most against", least.unit.text.strip()[:_CODE]))
+    return _table(title, ("#for", "unit", "what it says"), rows)

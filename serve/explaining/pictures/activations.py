@@ -43,7 +43,7 @@ def strips(found: ActivationMap) -> str:
             cell=(6, 16) if many else (15, 16), largest=1.0,
         ),
         "Root mean square of the inputs of `mlp.down_proj`, each layer in shares of its own largest. Strong does not "
-        "mean important: later layers are always stronger.",
+        "mean important, and layers differ in scale.",
         listed(text(one) for one in told),
     )  # fmt: skip
 

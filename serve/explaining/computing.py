@@ -99,7 +99,6 @@ class Computing:
 def answer_of(explanation: Explanation) -> Answer:
     """As it is sent."""
     from repair.explain.codec import explanation_json
-
     from serve.explaining.fragments import fragments
     from serve.explaining.report import report
 

@@ -155,14 +155,43 @@ def test_a_project_as_an_archive(client):
 
 def test_feedback_and_journal(client):
     found = client.post("/v1/repairs", json={**BODY, "error": "password = 'hunter2-correct-horse'"}).json()
-    said = client.post("/v1/feedback", json={"id": found["id"], "patch": 0, "accepted": True})
+    comment = "token = 'hunter2-correct-horse'"
+    said = client.post("/v1/feedback", json={"id": found["id"], "patch": 0, "accepted": True, "comment": comment})
     assert said.status_code == 204
     kept = client.get(f"/v1/journal/{found['id']}").json()
     assert kept["feedback"] == {"0": True}
     assert kept["request"]["files"] == [CODE]
+    assert (kept["language"], kept["verdict"], kept["model"], kept["key_name"]) == (
+        "python",
+        "undecided",
+        "none",
+        "first",
+    )
+    assert set(kept["timing"]) == {"queue", "suspects", "first_candidate", "repair"}
+    assert sum(kept["summaries"]["repair"]["verdicts"].values()) == found["cost"]["candidates"]
+    assert client.put(f"/v1/journal/{found['id']}/labels/odd").json() == {"labels": ["odd"]}
+    page = client.get("/v1/journal", params={"label": "odd", "decision": "accepted"}).json()
+    assert [entry["id"] for entry in page["entries"]] == [found["id"]]
+    assert len(client.get("/v1/journal/export?label=odd").text.splitlines()) == 1
     assert "hunter2" not in json.dumps(kept)
+    assert kept["comments"] == {"0": "token = '[redacted]'"}
     assert client.delete(f"/v1/journal/{found['id']}").status_code == 204
     assert client.get(f"/v1/journal/{found['id']}").status_code == 404
+
+
+def test_streams_and_jobs_are_kept_and_measured_too(client):
+    stream = client.post("/v1/repairs", json=BODY, headers={"Accept": "text/event-stream", "X-Request-ID": "mine"}).text
+    streamed = json.loads(events(stream)[-1]["data"])["id"]
+    job = ended(client, client.post("/v1/jobs", json={"request": BODY}).json())
+    deadline = time.monotonic() + 30
+    while (kept := client.get(f"/v1/journal/{job['id']}")).status_code == 404:  # written after the job's end
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first = client.get(f"/v1/journal/{streamed}").json()
+    assert (first["request_id"], first["kind"]) == ("mine", "repair")
+    for entry in (first, kept.json()):
+        assert set(entry["timing"]) == {"queue", "suspects", "first_candidate", "repair"}
+        assert entry["answer"]["patches"]
 
 
 @pytest.mark.parametrize(

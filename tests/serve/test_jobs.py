@@ -11,6 +11,9 @@ import pytest
 from repair.errors import ModelError
 from serve.jobs import Dispatcher, Pace, follow, job_out
 from serve.jobs.scripted import ScriptedRunner
+from serve.journal.keeping import Keeper
+from serve.observe.metrics import Metrics
+from serve.observe.runner import Counted
 from serve.pool import Refused, WorkerLost
 from serve.problems import BusyError, problem
 from serve.store import Store, StoreError
@@ -43,9 +46,10 @@ def store(tmp_path):
 
 
 @asynccontextmanager
-async def dispatching(store, script, *, pace=QUICK, stop=5, **limits):
+async def dispatching(store, script, *, pace=QUICK, stop=5, keeper=None, measured=False, **limits):
     runner = ScriptedRunner(script)
-    dispatcher = Dispatcher(store, runner, Limits(**limits), pace=pace)
+    measured_runner = Counted(runner, Metrics()) if measured else runner
+    dispatcher = Dispatcher(store, measured_runner, Limits(**limits), pace=pace, keeper=keeper)
     await dispatcher.start()
     try:
         yield dispatcher, runner
@@ -90,6 +94,25 @@ async def test_a_localization_has_the_same_form(store):
     async with dispatching(store, lambda task: [Told("localization", json.dumps(FOUND))]):
         [job] = await ended(store, job_id)
     assert job_out(job).result.patches == [] and job_out(job).result.model == "small"
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_a_job_that_succeeds_is_kept_where_the_journal_is_on(store, on):
+    body = json.dumps({"files": [{"path": "a.py", "text": "x"}], "error": "KeyError: 'a'"})
+    scripts = {submit(store, body, key_id="k"): [SUSPECTS, BAD, GOOD, RESULT], submit(store, body): [ModelError("no")]}
+    keeper = Keeper(store.journal, on=on)
+    async with dispatching(store, lambda task: scripts[task.id], keeper=keeper, measured=True, job_attempts=1) as (
+        dispatcher,
+        _,
+    ):
+        await ended(store, *scripts)
+        await until(lambda: dispatcher.running == 0)
+    kept = [store.journal.get(entry.id) for entry in store.journal.list()[0]]
+    assert [entry.id for entry in kept] == list(scripts)[:on]
+    for entry in kept:
+        assert (entry.key_id, entry.facts.error_type, entry.facts.kind) == ("k", "KeyError", "repair")
+        assert set(entry.facts.timing) == {"suspects", "first_candidate", "repair"}
+        assert entry.summaries["repair"]["verdicts"] == {"unfixed": 1, "plausible": 1}
 
 
 async def test_no_more_jobs_run_than_places(store):

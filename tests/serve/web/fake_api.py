@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from serve import problems
+from serve.journal.shown import JournalLooking
 from serve.problems import problem
+from serve.routes.journal import journal_router
+from serve.web.journal_pages import journal_pages
 from serve.web.pages import page_router
 from serve.wire import CostOut, EditOut, FaultOut, LocalizationOut, PatchOut, RepairOut, SpanOut, TestsOut
 from serve.wire_jobs import (
@@ -211,7 +215,8 @@ def refused(status, detail, name="", message=""):
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
-def fake_app(fake):
+def fake_app(fake, store=None):
+    """With a store, the journal is there too: its own routes and pages."""
     app = FastAPI()
 
     @app.middleware("http")
@@ -242,7 +247,12 @@ def fake_app(fake):
         fake.known = False
         return Response(status_code=204)
 
-    app.include_router(page_router(fake))
+    if store is None:
+        app.include_router(page_router(fake))
+    else:
+        app.include_router(page_router(fake, journal_pages(JournalLooking(store, kept=True))))
+        app.include_router(journal_router(store))
+        problems.install(app)
     add_work(app, fake)
     add_jobs(app, fake)
     add_keys(app, fake)

@@ -14,6 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from serve.journal.shown import JournalLooking
 from serve.observe import traces
 from serve.parts import Parts
+from serve.routes.explanations import explanations_router
 from serve.routes.jobs import jobs_router
 from serve.routes.journal import journal_router
 from serve.routes.keys import keys_router
@@ -40,6 +41,7 @@ def create_app(parts: Parts) -> FastAPI:
     authority = Authority(parts.store.keys, parts.store.sessions, settings)
     for router in (
         repairs_router(parts),
+        explanations_router(parts, parts.store.journal if settings.journal else None),
         jobs_router(parts),
         work_router(parts),
         health_router(parts),

@@ -50,7 +50,7 @@ class Shelf(Generic[M]):
         with self._holding:
             turn = self._loading.setdefault(choice, Lock())
         with turn:
-            stamp = _stamp(choice.directory)
+            stamp = stamp_of(choice.directory)
             with self._holding:
                 held = self._held.get(choice)
                 if held and held[0] == stamp:
@@ -73,7 +73,7 @@ class Shelf(Generic[M]):
             return gone
 
 
-def _stamp(directory: Path | None) -> Stamp:
+def stamp_of(directory: Path | None) -> Stamp:
     """Name, time and size of each file of an adapter."""
     if directory is None:
         return ()

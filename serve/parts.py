@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from serve.explaining.host import Explainer
 from serve.modelnames import Models
 from serve.observe.metrics import Metrics
 from serve.pool import Runner
@@ -36,3 +37,4 @@ class Parts:
     metrics: Metrics
     draining: asyncio.Event  # set once the service is to end
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
+    explainer: Explainer | None = None  # None: switched off

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from repair.errors import EmendError, ModelError
+from serve.explaining.host import ExplainHost
 from serve.hosted import HostedModels
 from serve.jobs import Dispatcher
 from serve.journal.keeping import Keeper
@@ -40,6 +41,7 @@ class Service:
         self._host: ModelHost | None = None
         self._pool: Pool | None = None
         self._dispatcher: Dispatcher | None = None
+        self._explainer: ExplainHost | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.draining = asyncio.Event()
         self.metrics = Metrics()
@@ -65,10 +67,12 @@ class Service:
         self._dispatcher = Dispatcher(self.store, runner, settings, keeper=keeper)
         await self._dispatcher.start()
         self._tasks = [asyncio.create_task(self._watch(self._host)), asyncio.create_task(self._tidy())]
+        self._explainer = ExplainHost(settings, tally=self.metrics) if settings.explanations else None
         models = HostedModels(settings, self._host.address, self._host.secret)
         return Parts(
-            settings, runner, self.store, models, self._dispatcher, self.metrics, self.draining, self._checks(models)
-        )
+            settings, runner, self.store, models, self._dispatcher, self.metrics, self.draining, self._checks(models),
+            self._explainer,
+        )  # fmt: skip
 
     async def _ended(self) -> None:
         for task in self._tasks:
@@ -76,6 +80,8 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._dispatcher is not None:
             await self._dispatcher.stop(self.settings.drain_seconds)
+        if self._explainer is not None:
+            await self._explainer.close()
         if self._pool is not None:
             await self._pool.close()
         if self._host is not None:

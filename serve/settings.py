@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     body_seconds: Annotated[float, Field(gt=0)] = 30.0
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0  # what a stop grants to the requests that run
 
+    explanations: bool = True  # the route and the pages "Why?" and "Model"; their process starts once it is asked
+    explanations_waiting: Annotated[int, Field(ge=0)] = 8  # that wait for it before more are refused with 429
+    max_explanation_seconds: Annotated[float, Field(gt=0)] = 60.0
+
     database: str = ""  # SQLAlchemy URL; "" is SQLite in the state folder
     job_attempts: Annotated[int, Field(ge=1)] = 3
     job_days: Annotated[float, Field(gt=0)] = 7.0  # finished jobs are deleted after so many days

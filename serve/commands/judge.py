@@ -20,7 +20,7 @@ from serve.printing import progress, shown, stdout
 def run(patch: Path, test: str, *, judging: Judging, as_json: bool) -> int:
     """Exit code 0 when the patch is plausible, 1 when it is not."""
     root = Path.cwd()
-    text = _read_patch(patch)
+    text = read_patch(patch)
     sources = tuple(read_source(root, path) for path in diff_paths(text))
     parsed = parse_diff(text, {source.path: source for source in sources})
     oracle = project_oracle(root, RepairRequest(sources), judging, test)
@@ -31,7 +31,8 @@ def run(patch: Path, test: str, *, judging: Judging, as_json: bool) -> int:
     return 0 if judgement.verdict is Verdict.PLAUSIBLE else 1
 
 
-def _read_patch(patch: Path) -> str:
+def read_patch(patch: Path) -> str:
+    """The text of a diff, - for stdin. Raises InputError: missing, too long, no utf-8."""
     try:
         content = sys.stdin.buffer.read() if str(patch) == "-" else patch.read_bytes()
     except OSError as error:

@@ -77,6 +77,13 @@ class Metrics:
         self.tokens = Counter("emend_tokens", "Tokens of the model", ("kind",), registry=reg)
         self.test_runs = Counter("emend_test_runs", "Runs of tests", registry=reg)
         self.kills = Counter("emend_sandbox_kills", "Test runs that a limit ended", ("reason",), registry=reg)
+        self.explanations = Counter("emend_explanations", "Explanations asked for", ("outcome",), registry=reg)
+        self.explanation_seconds = Histogram(
+            "emend_explanation_seconds", "Until an explanation was there", buckets=BUCKETS, registry=reg
+        )
+        self.explainer_ends = Counter(
+            "emend_explainer_ends", "Ends of the explaining process", ("reason",), registry=reg
+        )
         self._begin_with_zeros()
 
     def _begin_with_zeros(self) -> None:
@@ -89,6 +96,10 @@ class Metrics:
             self.kills.labels(kind)
         for stage in STAGES:
             self.stages.labels(stage)
+        for outcome in ("computed", "cached", "refused", "failed", "left"):
+            self.explanations.labels(outcome)
+        for reason in ("crash", "recycled", "late", "memory", "left"):
+            self.explainer_ends.labels(reason)
 
     def gauges(self, snapshot: Callable[[], Snapshot]) -> None:
         """Ask `snapshot` at each scrape, in the scraping thread; what it raises shows as absent gauges."""
@@ -116,6 +127,16 @@ class Metrics:
         self.requests.labels(route, method, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
         self.first_byte.labels(route).observe(first_byte)
+
+    def explained(self, outcome: str, seconds: float | None = None) -> None:
+        """Count an explanation; `seconds` where one was computed."""
+        self.explanations.labels(outcome).inc()
+        if seconds is not None:
+            self.explanation_seconds.observe(seconds)
+
+    def explainer_ended(self, reason: str) -> None:
+        """Count an end of the explaining process."""
+        self.explainer_ends.labels(reason).inc()
 
     def render(self) -> tuple[bytes, str]:
         """The text for Prometheus and its content type. May block on the snapshot: call it in a thread."""

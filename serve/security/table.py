@@ -31,8 +31,11 @@ ROUTES: Mapping[tuple[str, str], Need] = {
     ("GET", "/jobs"): "jobs",
     ("GET", "/jobs/{job_id}"): "jobs",
     ("GET", "/keys"): "admin",
+    ("GET", "/why"): "repair",
+    ("GET", "/model"): "repair",
     ("POST", "/v1/repairs"): "repair",
     ("POST", "/v1/localizations"): "repair",
+    ("POST", "/v1/explanations"): "repair",
     ("POST", "/v1/feedback"): "repair",
     ("GET", "/v1/models"): "repair",
     ("POST", "/v1/jobs"): "jobs",
@@ -53,7 +56,7 @@ ROUTES: Mapping[tuple[str, str], Need] = {
     ("GET", "/journal/{entry_id}"): "admin",
 }
 PAGES = frozenset(
-    {"/", "/jobs", "/jobs/{job_id}", "/keys", "/journal", "/journal/{entry_id}"}
+    {"/", "/jobs", "/jobs/{job_id}", "/keys", "/why", "/model", "/journal", "/journal/{entry_id}"}
 )  # a browser without a session is sent to /login
 OTHER = "other"  # the label of what is not in the table
 

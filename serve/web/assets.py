@@ -39,9 +39,9 @@ class Assets:
     files: Mapping[str, _Asset]
 
     @classmethod
-    def read(cls, folder: Path) -> Assets:
-        """All files of a folder whose type is known. Raises OSError."""
-        paths = sorted(path for path in folder.iterdir() if path.suffix in _TYPES)
+    def read(cls, *folders: Path) -> Assets:
+        """All files of some folders whose type is known. Raises OSError."""
+        paths = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in _TYPES)
         return cls({path.name: _asset(path) for path in paths})
 
     def url(self, name: str) -> str:

@@ -17,9 +17,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from serve.web.assets import Assets
+from serve.web.glass_pages import add_glass_pages
 from serve.wire_jobs import JobsOut, JobState, Scope
 
 _HERE = Path(__file__).parent
+_PICTURES = _HERE.parent / "explaining" / "pictures"  # whose style sheet goes with what it draws
 _STATES: tuple[JobState, ...] = get_args(JobState)
 _WORDS = {"succeeded": "done", "infra_error": "could not run"}  # of states; src/wire.ts has the same
 
@@ -50,9 +52,10 @@ def page_router(look: Look, *more: Callable[[APIRouter, Pages], None]) -> APIRou
     Raises OSError where the files of the package are missing.
     """
     router = APIRouter(include_in_schema=False)
-    assets = Assets.read(_HERE / "static")
+    assets = Assets.read(_HERE / "static", _PICTURES)
     pages = Pages(assets)
     _add_jobs(router, look, pages)
+    add_glass_pages(router, look, pages)
     for add in more:
         add(router, pages)
 
@@ -116,6 +119,10 @@ class Pages:
     def show(self, request: Request, name: str, **values: object) -> Response:
         """A page, or the way to /login for who is not known."""
         return to_login() if visitor(request) is None else self.render(request, name, 200, values)
+
+    def knows(self, request: Request) -> bool:
+        """Whether the caller is known."""
+        return visitor(request) is not None
 
     def render(self, request: Request, name: str, status: int, values: Mapping[str, object]) -> Response:
         """A page, whoever asks."""

@@ -9,7 +9,7 @@ const target = join(here, "..", "static");
 
 const built = await build({
   absWorkingDir: here,
-  entryPoints: { page: "src/page.ts", repair: "src/repair.ts" },
+  entryPoints: { page: "src/page.ts", repair: "src/repair.ts", why: "src/why.ts", model: "src/model.ts" },
   outdir: target,
   bundle: true,
   minify: true,

@@ -33,6 +33,7 @@ from serve.wire_jobs import (
     NewKeyOut,
     Progress,
 )
+from tests.serve.web.fake_glass import FakeGlass, add_glass
 
 CODE = '''def mean(xs):
     """The arithmetic mean."""
@@ -144,6 +145,7 @@ class Fake:
     feedback: list = field(default_factory=list)
     keys: list = field(default_factory=list)
     tasks: set = field(default_factory=set)
+    glass: FakeGlass = field(default_factory=FakeGlass)
 
     def may(self, scope):
         return True
@@ -255,6 +257,7 @@ def fake_app(fake, store=None):
     add_work(app, fake)
     add_jobs(app, fake)
     add_keys(app, fake)
+    add_glass(app, fake)
     return app
 
 

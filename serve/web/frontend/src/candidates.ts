@@ -35,7 +35,7 @@ export class Candidates {
   private readonly list = byId("candidate-list");
   private readonly comparison = new Comparison(byId("comparison"));
 
-  constructor(private readonly told: { accept(): void; reject(): void }) {
+  constructor(private readonly told: { accept(): void; reject(): void; why(patch: Patch): string }) {
     this.list.addEventListener("click", (event) => {
       const option = event.target instanceof Element ? event.target.closest<HTMLElement>("[role=option]") : null;
       const entry = this.entries.find((one) => `candidate-${one.number}` === option?.id);
@@ -196,6 +196,7 @@ export class Candidates {
     const { patch } = entry;
     byId("facts").replaceChildren(...this.facts(patch));
     byId("why").replaceChildren(...this.why(patch));
+    byId("why-link").setAttribute("href", this.told.why(patch));
     const accept = byId<HTMLButtonElement>("accept");
     accept.textContent = entry.said === "accepted" ? "Undo accept" : "Accept";
     byId<HTMLButtonElement>("reject").disabled = entry.said === "rejected";

@@ -6,9 +6,10 @@ import { byId, copyText, dataBlock, download, el } from "./dom";
 import { EXAMPLES } from "./examples";
 import { FileSet, readFiles } from "./files";
 import { follow } from "./follow";
+import { hand } from "./handed";
 import { heatMap, levels, percent } from "./heat";
 import { linesOf, replacements } from "./texts";
-import { ENDED, type Fault, type FileIn, type Job, type Model, type Repair, type Request, STATE_WORDS, type State } from "./wire";
+import { ENDED, type Fault, type FileIn, type Job, type Model, type Patch, type Repair, type Request, STATE_WORDS, type State } from "./wire";
 
 const TEST_NAME = /(^|[/_.-])tests?[/_.-]|(^|\/)test_|_test\.|\.(test|spec)\.|Tests?\.java$/;
 const LOG_NAME = /\.(log|txt|out|err|trace)$/i;
@@ -17,11 +18,12 @@ const SAY_MS = 1500; // between two sentences of the live region
 const input = (id: string): HTMLInputElement => byId<HTMLInputElement>(id);
 const code = new FileSet(byId("code"), "Code", "main.py", heatMap());
 const tests = new FileSet(byId("tests"), "Test", "test_main.py", []);
-const candidates = new Candidates({ accept: () => void accept(), reject: () => void reject() });
+const candidates = new Candidates({ accept: () => void accept(), reject: () => void reject(), why: whyLink });
 
 let job = "";
 let state: State | "" = "";
 let sent: readonly FileIn[] = [];
+let asked: Request | null = null; // what the job was given
 let result: Repair | null = null;
 let triedAgain = false;
 let stop = (): void => undefined;
@@ -187,6 +189,7 @@ async function submit(): Promise<void> {
   try {
     const { id } = await call<Job>("POST", "/v1/jobs", { kind: "repair", request: made, label: made.files[0]?.path.slice(0, 200) ?? "" });
     history.pushState(null, "", `/jobs/${id}`);
+    asked = made;
     watch(id, made.files);
   } catch (error) {
     showError(error);
@@ -415,6 +418,17 @@ async function copy(): Promise<void> {
   say((await copyText(patch.diff)) ? "The diff is copied." : "Copying is not allowed here: download the patch.", true);
 }
 
+/** Where a candidate is explained: by its number once the final order is known, else in this tab alone. */
+function whyLink(patch: Patch): string {
+  const number = result?.patches.findIndex((one) => one.diff === patch.diff) ?? -1;
+  return job && number >= 0 ? `/why?job=${encodeURIComponent(job)}&patch=${number}` : "/why";
+}
+
+function why(): void {
+  const patch = candidates.selected()?.patch;
+  if (patch && asked) hand({ link: whyLink(patch), request: asked, diff: patch.diff, tests: patch.tests, journal: job });
+}
+
 function save(): void {
   const entry = candidates.selected();
   if (!entry) return;
@@ -436,13 +450,14 @@ function begin(): void {
     event.preventDefault();
     byId<HTMLFormElement>("repair-form").requestSubmit(); // so that the browser checks the numbers first
   }, true);
-  const clicks: Record<string, () => unknown> = { cancel, accept, reject, copy, save };
+  const clicks: Record<string, () => unknown> = { cancel, accept, reject, copy, save, "why-link": why };
   for (const [id, does] of Object.entries(clicks)) byId(id).addEventListener("click", () => void does());
   window.addEventListener("popstate", () => location.reload());
   loadModels().catch(showError);
   const submitted = dataBlock<Request>("submitted");
   const id = document.body.dataset["job"];
   if (submitted) fill(submitted);
+  asked = submitted;
   if (id) watch(id, submitted?.files ?? []);
 }
 

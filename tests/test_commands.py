@@ -34,6 +34,7 @@ ELSEWHERE = {
     "emend train pairs": ("tests/serve/test_train.py", 'emend("train", "pairs", suite'),
     "emend train export": ("tests/serve/test_train.py", 'emend("train", "export", "embedded"'),
     "emend batch": ("tests/serve/batch/test_bad_repositories.py", "run(given)"),
+    "emend model attack": ("tests/serve/test_model_attack_command.py", 'attack(records, "-o", out'),
     "emend improve": ("tests/serve/test_improve.py", '"improve"'),
     # `make demo` is `emend fix` on examples/parcels in a fresh environment; .ci/run makes one, the faults are repaired
     "make demo": ("tests/e2e/test_faults.py", "fix"),

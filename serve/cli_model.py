@@ -1,0 +1,62 @@
+"""The group `emend model`: for those who look into a model. Options and help only; the work lies in `commands/`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve.cli_options import Adapter, Minimum, ModelSpec, SandboxMinimum, Unsafe
+
+model = typer.Typer(help="Look into a model: what misleads it.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def install(app: typer.Typer) -> None:
+    """Add the group to the command line."""
+    app.add_typer(model, name="model")
+
+
+class Goal(StrEnum):
+    """What an attack is to flip."""
+
+    LOCATION = "location"
+    PATCH = "patch"
+
+
+@model.command("attack")
+def attack(
+    path: Annotated[Path, typer.Argument(metavar="DATASET|SUITE", help="Records of a dataset, or a suite.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FLIPS.jsonl", help="Flips, a JSON line each.")],
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="The flip table as a page.")] = None,
+    train_set: Annotated[
+        Path | None, typer.Option("--train-set", metavar="DIR", help="Flips as records to train on; of a dataset only.")
+    ] = None,
+    goal: Annotated[Goal, typer.Option("--goal", help="What is to flip.")] = Goal.LOCATION,
+    split: Annotated[str, typer.Option("--split", metavar="NAME", help="Split of a dataset.")] = "train",
+    cases: Annotated[int, typer.Option("--cases", min=1, metavar="N", help="Cases attacked at most.")] = 100,
+    queries: Annotated[int, typer.Option("--queries", min=1, metavar="N", help="Questions to the model a case.")] = 120,
+    seed: Annotated[int, typer.Option("--seed", help="Of what the edits draw.")] = 0,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cases attacked at the same time.")] = 1,
+    model_spec: ModelSpec = None,
+    adapter: Adapter = None,
+    sandbox_minimum: SandboxMinimum = Minimum.B,
+    unsafe_no_sandbox: Unsafe = False,
+) -> None:
+    """Find the smallest edits that keep a program's meaning and flip what the model says; each is tested again."""
+    from serve.commands import model_attack as command
+
+    settings = command.Settings(
+        goal=goal.value,
+        split=split,
+        cases=cases,
+        queries=queries,
+        seed=seed,
+        jobs=jobs,
+        model=model_spec,
+        adapter=adapter,
+        sandbox_minimum=sandbox_minimum.value,
+        unsafe_no_sandbox=unsafe_no_sandbox,
+    )
+    raise typer.Exit(command.run(path, settings, output=output, html=html, train_set=train_set))

@@ -107,14 +107,17 @@ def _register() -> None:
 class Glass:
     """A network with its parts at hand. Not for two threads at once."""
 
-    def __init__(self, model: PreTrainedModel, source: str | Path, name: str, *, adapted: bool) -> None:
-        """Open a model; raises ModelError for one whose layers cannot be found."""
+    def __init__(
+        self, model: PreTrainedModel, source: str | Path, name: str, *, adapted: bool, adapter: Path | None = None
+    ) -> None:
+        """Open a model; raises ModelError for one whose layers cannot be found. `adapter` is where that lies."""
         from repair.models.huggingface import HuggingFaceNetwork
 
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.name = name
         self.notes: tuple[str, ...] = ()
         self._source, self._adapted = source, adapted
+        self.source, self.adapter = source, adapter
         self.decoder: nn.Module = model.get_decoder()
         self.layers = _layers(self.decoder)
         config = model.config.get_text_config()
@@ -320,4 +323,4 @@ def open_glass(
         model = read_adapted(source, None if adapter is None else Path(adapter))
     if getattr(model, "hf_quantizer", None) is None:
         nn.Module.to(model, where, torch.float32 if where.type == "cpu" else None)
-    return Glass(model, source, name, adapted=adapter is not None)
+    return Glass(model, source, name, adapted=adapter is not None, adapter=None if adapter is None else Path(adapter))

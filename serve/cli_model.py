@@ -154,3 +154,58 @@ def report(
 
     settings = command.Settings(source, cases, adapter, reference_file, count, output)
     raise typer.Exit(command.run(settings, as_json=as_json))
+
+
+@model.command("audit")
+def audit(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="AUDIT.json|DIR", help="The card as JSON; a folder for --plant.")
+    ],
+    model_spec: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Directory or hub id; none: the embedded model.")
+    ] = None,
+    adapter: Adapter = None,
+    members: Annotated[
+        Path | None, typer.Option("--members", metavar="FILE", help="Records or cases that it was trained on.")
+    ] = None,
+    others: Annotated[
+        Path | None, typer.Option("--others", metavar="FILE", help="Comparable ones that it never saw.")
+    ] = None,
+    canaries: Annotated[
+        Path | None, typer.Option("--canaries", metavar="FILE", help="The list that --plant wrote before training.")
+    ] = None,
+    plant: Annotated[
+        int | None, typer.Option("--plant", metavar="N", help="Make N canaries to train on, and audit nothing.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="The card as a page.")] = None,
+    records: Annotated[int, typer.Option("--records", min=1, metavar="N", help="Members, and others, at most.")] = 400,
+    alternatives: Annotated[
+        int, typer.Option("--alternatives", min=1, metavar="N", help="Numbers a canary is compared with.")
+    ] = 255,
+    seed: Annotated[int, typer.Option("--seed", help="Of canaries and intervals.")] = 0,
+) -> None:
+    """Audit what a model remembers: a membership test by loss, planted canaries, and who keeps secrets out."""
+    from serve.commands import model_audit as command
+
+    if plant is not None:
+        raise typer.Exit(command.plant(plant, output, seed))
+    settings = command.Settings(model_spec, adapter, members, others, canaries, records, alternatives, seed)
+    raise typer.Exit(command.run(settings, output=output, html=html))
+
+
+@model.command("heads")
+def heads(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="Model or adapter; `embedded` for the one inside.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Another model or adapter of the same shape.")],
+    cases: Annotated[Path, typer.Option("--cases", metavar="FILE", help="Suite or records to look at.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page of both grids.")],
+    model_spec: Annotated[
+        str | None, typer.Option("--model", metavar="DIR|HUB_ID", help="Base of adapters; none: the embedded model.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="Cases at most.")] = 40,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Compare where the heads of two models look, head by head, with how well each answers."""
+    from serve.commands import model_heads as command
+
+    raise typer.Exit(command.run(before, after, cases, output, base=model_spec, count=count, as_json=as_json))

@@ -26,7 +26,7 @@ class Settings:
     """What to measure with. `sanity`: compare with random weights too, which doubles the time."""
 
     model: str | None = None
-    adapter: str | None = None
+    adapter: Path | None = None
     count: int = 40
     methods: tuple[str, ...] = ()
     sanity: bool = True

@@ -83,13 +83,13 @@ class Computing:
         request = body.to_request(max_candidates=1, max_seconds=self._settings.max_explanation_seconds)
         subject, notes = asked_subject(body, request)
         explain = self._explain or _explain()
-        found = explain(
-            subject,
-            model=opened.model,
-            glass=opened.glass,
-            reference=opened.reference,
-            wanted=body.wanted(max_seconds=self._settings.max_explanation_seconds),
-        )
+        wanted = body.wanted(max_seconds=self._settings.max_explanation_seconds)
+        try:
+            found = explain(subject, model=opened.model, glass=opened.glass, reference=opened.reference, wanted=wanted)
+        except InputError as error:
+            if error.field == "candidate":  # the engine's name of it
+                raise InputError(str(error), field="edits" if body.edits else "patch") from error
+            raise
         said = (*notes, *((opened.note,) if opened.note else ()), *found.notes)
         told = {"model": choice.label, "notes": tuple(map(scrub_all, said))}
         lacking = tuple((part, scrub_all(why)) for part, why in found.unavailable)

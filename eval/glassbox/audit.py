@@ -39,8 +39,8 @@ class Audit:
 
 MEANINGS = (
     "AUC: the chance that a record of the training data has a higher log-probability than one that is not of it. "
-    "0.5 is a coin. It says that the groups differ, not why: where they are of other projects, the projects may differ.",
-    "Caught: members found where at most 1 % of the others are taken for members. This is the attacker's view (Carlini "
+    "0.5 is a coin. It says that the groups differ, not why: of other projects, the projects may differ.",
+    "Caught: members found where at most 1 % of the others are taken for members. The attacker's view (Carlini "
     "et al. 2022): a few records that are surely known harm though the mean looks like a coin.",
     f"Exposure: bits by which a planted random number is likelier than others of its form (Carlini et al. 2019); "
     f"{EXPECTED_BITS:.2f} on average for what was never seen, at most log2 of the numbers compared. An alarm is p < "
@@ -143,9 +143,13 @@ def audit_page(found: Audit) -> str:
     from data.sheet import style
 
     policy = "default-src 'none'; style-src 'unsafe-inline'"
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    )
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,'
-        f' initial-scale=1"><meta name="color-scheme" content="light dark"><meta http-equiv="Content-Security-Policy" '
-        f'content="{policy}"><title>Privacy audit</title><style>{style()}</style></head><body><main>'
-        f"{audit_section(found)}<footer>Written by <code>emend model audit</code>.</footer></main></body></html>\n"
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}<title>Privacy audit</title><style>{style()}</style></head>'
+        f"<body><main>{audit_section(found)}<footer>Written by <code>emend model audit</code>.</footer></main></body>"
+        "</html>\n"
     )

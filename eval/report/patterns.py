@@ -85,6 +85,25 @@ def _level(found: dict[Path, Share], box: Box, depth: int, above: tuple[str, ...
         weight = 650 if depth == 0 else 400
         _level(inner, at.inside(1.5 if depth == 0 else 1, _LABEL if fits else 0), depth + 1, names, parts)
         if fits:
+            text = cut(f"{name} {_failed(inner)}", (at.width - 6) * 12 / size)
+            parts.append(
+                f'<text x="{at.x + 4:.1f}" y="{at.y + 12:.1f}" '
+                f'style="font-size:{size}px;font-weight:{weight};fill:{frame}">{escaped(text)}</text>'
+            )
+
+
+def _failed(found: dict[Path, Share]) -> int:
+    return sum(share.count for share in found.values())
+
+
+def _cell(names: tuple[str, ...], share: Share, box: Box) -> str:
+    solved = 1 - share.count / share.total
+    strength = round(100 * (0.85 - 0.7 * solved))
+    told = f"{' / '.join(names)}: {share.count} failed of {share.total}, {100 * solved:.0f} % solved"
+    label = cut(names[-1], box.width - 6)
+    text = ""
+    if box.height > _LABEL + 2 and length(label) > 14:
+        ink = "var(--card)" if strength > 50 else "var(--ink)"
         text = (
             f'<text x="{box.x + 4:.1f}" y="{box.y + 12:.1f}" '
             f'style="font-size:10.5px;fill:{ink}">{escaped(label)}</text>'

@@ -37,6 +37,9 @@ class Audit:
     notes: tuple[str, ...] = ()
 
 
+STYLE = ".audit table { min-width: 540px; }"
+"""What a page needs in its style sheet, beside `data.sheet.style`, to show `audit_section` on a narrow screen."""
+
 MEANINGS = (
     "AUC: the chance that a record of the training data has a higher log-probability than one that is not of it. "
     "0.5 is a coin. It says that the groups differ, not why: of other projects, the projects may differ.",
@@ -126,9 +129,10 @@ def audit_section(found: Audit, ident: str = "audit") -> str:
         *_card("Secrets on intake", DETECTOR_HEAD, list(detector_rows(found)), ()),
     ]
     listed = "".join(f"<li>{escaped(text)}</li>" for text in (*MEANINGS, *found.notes))
+    groups = f" Members are of {found.members}, others of {found.others}." if found.membership else ""
     return (
-        f'<section aria-labelledby="{escaped(ident)}"><h2 id="{escaped(ident)}">Privacy audit</h2>'
-        f'<p class="lead">{escaped(found.model)}: members are {escaped(found.members)}, others {escaped(found.others)}.'
+        f'<section class="audit" aria-labelledby="{escaped(ident)}"><h2 id="{escaped(ident)}">Privacy audit</h2>'
+        f'<p class="lead">{escaped(found.model)}.{escaped(groups)}'
         f'</p>{"".join(cards)}<div class="card"><h3>What it means</h3><ul>{listed}</ul></div></section>'
     )
 
@@ -149,7 +153,7 @@ def audit_page(found: Audit) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     )
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head>{head}<title>Privacy audit</title><style>{style()}</style></head>'
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}<title>Privacy audit</title><style>{style()}\n{STYLE}</style></head>'
         f"<body><main>{audit_section(found)}<footer>Written by <code>emend model audit</code>.</footer></main></body>"
         "</html>\n"
     )

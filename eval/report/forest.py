@@ -28,7 +28,8 @@ def forest_card(rows: Sequence[GapRow], title: str, ident: str) -> str:
     apart = sum(row.apart for row in rows)
     note = (
         f"Share of a group less that of all other tasks, in points, with 95 % bootstrap intervals. {apart} of "
-        f"{len(rows)} leave out 0; by chance one in twenty would: the warnings of the table above allow for that."
+        f"{len(rows)} leave out 0; by chance one in twenty would: the warnings of the table above allow for that. "
+        "Orange: below the rest."
     )
     if not all(row.bootstrap for row in rows):
         note += " Open circles: a share of 0 or 1 has no bootstrap, Newcombe's interval stands there (* in the table)."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from data.charts import WIDTH, cut, escaped, length
+from data.charts import WIDTH, cut, escaped
 from data.sheet import card, table
 from eval.edits import EditKind, edit_kind
 from eval.failures import FAILED, Pattern, bug_type, pattern
@@ -16,6 +16,7 @@ from eval.treemap import Box, squarified
 _HIGH = 260
 _UNKNOWN = "no error text"
 _LABEL = 14.0  # height of a line of letters
+_LEAST = 48.0  # width in which a shortened name still says something
 
 Path = tuple[str, str, str]  # bug class, exception, edit kind
 
@@ -39,7 +40,7 @@ def pattern_cards(measured: Sequence[Measurement], ident: str) -> Iterator[str]:
         head = ("bug class", "exception", "edit needed", "failed", "of", "solved")
         note = (
             "Area: failed tasks by bug class, then exception, then the edit that was needed. Colour: how many of such "
-            "tasks are solved nevertheless, from none (dark) to all (pale)."
+            "tasks are solved nevertheless, from none (strong) to all (faint)."
         )
         picture = treemap(failed, f"{ident}-treemap")
         yield card("Where the failures are", picture, table(head, cells, numbers=(3, 4, 5)), note)
@@ -102,7 +103,7 @@ def _cell(names: tuple[str, ...], share: Share, box: Box) -> str:
     told = f"{' / '.join(names)}: {share.count} failed of {share.total}, {100 * solved:.0f} % solved"
     label = cut(names[-1], box.width - 6)
     text = ""
-    if box.height > _LABEL + 2 and length(label) > 14:
+    if box.height > _LABEL + 2 and (label == names[-1] or box.width > _LEAST):
         ink = "var(--card)" if strength > 50 else "var(--ink)"
         text = (
             f'<text x="{box.x + 4:.1f}" y="{box.y + 12:.1f}" '
@@ -119,7 +120,7 @@ def confusion(pairs: Counter[tuple[EditKind, EditKind]], kinds: Sequence[EditKin
     """The SVG: rows needed, columns proposed, each cell shaded by its share of the row."""
     rows = [kind for kind in kinds if any(need is kind for need, _ in pairs)]
     left, top = 96.0, 74.0
-    wide, high = (WIDTH - left) / len(kinds), 26.0
+    wide, high = (WIDTH - left - 20) / len(kinds), 26.0
     parts: list[str] = []
     for number, kind in enumerate(kinds):
         x = left + (number + 0.5) * wide

@@ -26,16 +26,16 @@ def emend(*argv):
 def learned(tmp_path_factory):
     """A folder with canaries and the embedded adapter, trained further on them."""
     folder = tmp_path_factory.mktemp("canaries")
-    emend("audit", "--plant", 12, "-o", folder, "--seed", 1)
+    emend("audit", "--plant", 8, "-o", folder, "--seed", 1)
     train_adapter(
         Recipe(
             data=DataConfig(
-                dataset=(str(folder / RECORDS),), heldout_split="train", row_length=512, rows=4, pool=32,
+                dataset=(str(folder / RECORDS),), heldout_split="train", row_length=512, rows=1, pool=32,
             ),
             objective=ObjectiveConfig(code=0.0),
             optim=OptimConfig(optimizer="adamw", lr=3e-3, warmup=2, schedule="linear", weight_decay=0.0),
             lora=LoraConfig(rank=16, alpha=32),
-            run=RunConfig(out=folder / "run", adapter="embedded", steps=30, dtype="float32", evaluate_steps=1000),
+            run=RunConfig(out=folder / "run", adapter="embedded", steps=28, dtype="float32", evaluate_steps=1000),
         )
     )  # fmt: skip
     return folder
@@ -69,7 +69,7 @@ def test_members_and_others_are_compared(learned, tmp_path):
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["calibrated"]["auc"] > 0.8
     assert found["calibrated"]["alarming"]
-    assert any("only 6 members" in note for note in found["notes"])
+    assert any("only 4 members" in note for note in found["notes"])
     with pytest.raises(InputError, match="go together"):
         emend("audit", *files[:2], "-o", tmp_path / "b.json")
     with pytest.raises(InputError, match="nothing to audit"):

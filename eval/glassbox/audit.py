@@ -153,7 +153,8 @@ def audit_page(found: Audit) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     )
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head>{head}<title>Privacy audit</title><style>{style()}\n{STYLE}</style></head>'
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}'
+        f"<title>Privacy audit</title><style>{style()}\n{STYLE}</style></head>"
         f"<body><main>{audit_section(found)}<footer>Written by <code>emend model audit</code>.</footer></main></body>"
         "</html>\n"
     )

@@ -183,7 +183,8 @@ def heads_page(found: HeadsCompared, cases: str) -> str:
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head>{meta}<style>{style()}</style></head><body><main><header>'
-        f'<h1>Heads before and after</h1><p class="lead" style="overflow-wrap:anywhere">Before: {escaped(found.before.name)}. After: '
+        f"<h1>Heads before and after</h1>"
+        f'<p class="lead" style="overflow-wrap:anywhere">Before: {escaped(found.before.name)}. After: '
         f"{escaped(found.after.name)}. {escaped(cases)}. Where the heads look, not why.</p></header>"
         f'<div class="tiles">{tiles}</div><div class="cards">{"".join(cards)}</div>'
         "<footer>Written by <code>emend model heads</code>.</footer></main></body></html>\n"

@@ -208,4 +208,4 @@ def heads(
     """Compare where the heads of two models look, head by head, with how well each answers."""
     from serve.commands import model_heads as command
 
-    raise typer.Exit(command.run(before, after, cases, output, base=model_spec, count=count, as_json=as_json))
+    raise typer.Exit(command.run((before, after), cases, output, base=model_spec, count=count, as_json=as_json))

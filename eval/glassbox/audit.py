@@ -37,10 +37,13 @@ class Audit:
     notes: tuple[str, ...] = ()
 
 
+STYLE = ".audit table { min-width: 540px; }"
+"""What a page needs in its style sheet, beside `data.sheet.style`, to show `audit_section` on a narrow screen."""
+
 MEANINGS = (
     "AUC: the chance that a record of the training data has a higher log-probability than one that is not of it. "
-    "0.5 is a coin. It says that the groups differ, not why: where they are of other projects, the projects may differ.",
-    "Caught: members found where at most 1 % of the others are taken for members. This is the attacker's view (Carlini "
+    "0.5 is a coin. It says that the groups differ, not why: of other projects, the projects may differ.",
+    "Caught: members found where at most 1 % of the others are taken for members. The attacker's view (Carlini "
     "et al. 2022): a few records that are surely known harm though the mean looks like a coin.",
     f"Exposure: bits by which a planted random number is likelier than others of its form (Carlini et al. 2019); "
     f"{EXPECTED_BITS:.2f} on average for what was never seen, at most log2 of the numbers compared. An alarm is p < "
@@ -126,9 +129,10 @@ def audit_section(found: Audit, ident: str = "audit") -> str:
         *_card("Secrets on intake", DETECTOR_HEAD, list(detector_rows(found)), ()),
     ]
     listed = "".join(f"<li>{escaped(text)}</li>" for text in (*MEANINGS, *found.notes))
+    groups = f" Members are of {found.members}, others of {found.others}." if found.membership else ""
     return (
-        f'<section aria-labelledby="{escaped(ident)}"><h2 id="{escaped(ident)}">Privacy audit</h2>'
-        f'<p class="lead">{escaped(found.model)}: members are {escaped(found.members)}, others {escaped(found.others)}.'
+        f'<section class="audit" aria-labelledby="{escaped(ident)}"><h2 id="{escaped(ident)}">Privacy audit</h2>'
+        f'<p class="lead">{escaped(found.model)}.{escaped(groups)}'
         f'</p>{"".join(cards)}<div class="card"><h3>What it means</h3><ul>{listed}</ul></div></section>'
     )
 
@@ -143,9 +147,14 @@ def audit_page(found: Audit) -> str:
     from data.sheet import style
 
     policy = "default-src 'none'; style-src 'unsafe-inline'"
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    )
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,'
-        f' initial-scale=1"><meta name="color-scheme" content="light dark"><meta http-equiv="Content-Security-Policy" '
-        f'content="{policy}"><title>Privacy audit</title><style>{style()}</style></head><body><main>'
-        f"{audit_section(found)}<footer>Written by <code>emend model audit</code>.</footer></main></body></html>\n"
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}'
+        f"<title>Privacy audit</title><style>{style()}\n{STYLE}</style></head>"
+        f"<body><main>{audit_section(found)}<footer>Written by <code>emend model audit</code>.</footer></main></body>"
+        "</html>\n"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, factorial, log, log2
+from math import exp, lgamma, log, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,4 +152,6 @@ def fisher(p_values: Sequence[float]) -> float:
     if not p_values or not all(0 < p <= 1 for p in p_values):
         raise ValueError("p-values lie above 0 and up to 1")
     half = -sum(log(p) for p in p_values)
-    return min(1.0, exp(-half) * sum(half**k / factorial(k) for k in range(len(p_values))))
+    if not half:
+        return 1.0
+    return min(1.0, sum(exp(k * log(half) - half - lgamma(k + 1)) for k in range(len(p_values))))

@@ -71,9 +71,7 @@ class Settings:
 def plant(count: int, folder: Path, seed: int) -> int:
     """Write records with random numbers to train on, and their list. Raises InputError."""
     if count < len(REPETITIONS):
-        raise InputError(
-            f"--plant takes at least {len(REPETITIONS)}: one canary a number of repetitions", field="plant"
-        )
+        raise InputError(f"--plant takes {len(REPETITIONS)} or more, one for each repetition", field="plant")
     rows = write_canaries(folder, made(count, seed), seed)
     told = ", ".join(f"{n}" for n in REPETITIONS)
     stderr().print(
@@ -87,9 +85,7 @@ def plant(count: int, folder: Path, seed: int) -> int:
 def run(settings: Settings, *, output: Path, html: Path | None) -> int:
     """Audit and write the card. Exit code 0 whatever was found. Raises InputError, ModelError."""
     if (settings.members is None) != (settings.others is None):
-        raise InputError(
-            "--members and --others go together: one alone has nothing to be compared with", field="others"
-        )
+        raise InputError("--members and --others go together: one alone has no comparison", field="others")
     if settings.members is None and settings.canaries is None:
         raise InputError("nothing to audit: give --members and --others, or --canaries, or both", field="members")
     planted = read_canaries(settings.canaries) if settings.canaries else ()
@@ -152,9 +148,7 @@ def _model(spec: str | None, adapter: Path | None) -> Model:
     from repair.models.select import load_model
 
     if spec is not None and spec.startswith(("http://", "https://")):
-        raise InputError(
-            "a model server gives no log-probabilities of a given repair: audit the weights", field="model"
-        )
+        raise InputError("a model server gives no log-probability of a given repair: give weights", field="model")
     found = load_model(spec, adapter=None if adapter is None else str(adapter))
     if found is None:
         raise InputError("there is no model to audit: give a directory or a hub id", field="model")

@@ -46,7 +46,8 @@ def report(explanation: Explanation, *, title: str = "", when: str = "") -> str:
 def _bounded(parts: dict[str, Markup]) -> dict[str, Markup]:
     """Leave the largest tabs out until the page is small enough, and say so."""
     kept = dict(parts)
-    while sum(len(piece.encode("utf-8", "replace")) for piece in kept.values()) > LARGEST - 50_000:
-        name = max((key for key, _ in _TABS), key=lambda key: len(kept[key]))
+    for name in sorted((key for key, _ in _TABS), key=lambda key: len(parts[key]), reverse=True):
+        if sum(len(piece.encode("utf-8", "replace")) for piece in kept.values()) <= LARGEST - 50_000:
+            break
         kept[name] = Markup('<p class="soft">Left out to keep this page small: ask for this part alone.</p>')
     return kept

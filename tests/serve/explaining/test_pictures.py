@@ -88,7 +88,7 @@ def test_bytes_are_the_same_each_time_and_bounded(pieces):
     remarked = report(replace(SAMPLES["bare"], notes=("x" * 390,) * 20_000))
     assert len(remarked.encode()) < LARGEST
     assert "and 19900 more" in remarked
-    wide = samples.full(evidence=(samples.evidence(),) * 400)
+    wide = samples.full(evidence=(samples.evidence(),) * 4000)
     page = report(wide)
     assert len(page.encode()) < LARGEST
     assert "Left out to keep this page small" in page

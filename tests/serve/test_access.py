@@ -148,7 +148,10 @@ def test_a_project_as_an_archive(client):
             entry = tarfile.TarInfo(name)
             entry.size = len(text)
             archive.addfile(entry, io.BytesIO(text.encode()))
-    body = {"archive": base64.b64encode(content.getvalue()).decode(), "test": {"command": "python -m pytest -q"}}
+    body = {
+        "archive": base64.b64encode(content.getvalue()).decode(),
+        "test": {"command": "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q"},
+    }
     found = client.post("/v1/repairs", json=body).json()
     assert found["patches"][found["chosen"]]["verdict"] == "plausible"
 
@@ -235,7 +238,10 @@ def test_fifty_megabytes_are_refused_before_they_are_read(first, client):
 
 def test_nothing_told_names_a_path_of_the_server(first, client):
     _, _, state, *_ = first
-    test = {"files": [{"path": "test_mean.py", "text": TEST}], "command": "python -m pytest -q nowhere.py"}
+    test = {
+        "files": [{"path": "test_mean.py", "text": TEST}],
+        "command": "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q nowhere.py",
+    }
     for answer in (client.post("/v1/repairs", json={**BODY, "test": test}), client.get("/readyz")):
         assert not re.search(rf"/tmp/emend|{state}|{ROOT}|site-packages", answer.text), answer.text
 

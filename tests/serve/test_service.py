@@ -11,6 +11,7 @@ from tests.serve.served import serving, wait_for
 
 CODE = "def mean(a, b):\n    return (a - b) / 2\n"
 TEST = "from mean import mean\n\n\ndef test_mean():\n    assert mean(1, 3) == 2\n"
+COMMAND = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q test_mean.py"
 BUDGET = {"candidates": 8, "seconds": 60}
 
 
@@ -36,7 +37,7 @@ def test_code_and_traceback_only(client):
 
 
 def test_tests_judge_the_patches(client):
-    test = {"files": [{"path": "test_mean.py", "text": TEST}], "command": "python -m pytest -q test_mean.py"}
+    test = {"files": [{"path": "test_mean.py", "text": TEST}], "command": COMMAND}
     out = repair(client, test=test, budget=BUDGET).json()
     chosen = out["patches"][out["chosen"]]
     assert (chosen["verdict"], chosen["tests"]["status"]) == ("plausible", "passed")
@@ -65,7 +66,7 @@ def test_mean():
     from mean import mean
     assert mean(1, 3) == 2
 """
-    test = {"files": [{"path": "test_mean.py", "text": attack}], "command": "python -m pytest -q test_mean.py"}
+    test = {"files": [{"path": "test_mean.py", "text": attack}], "command": COMMAND}
     out = repair(client, test=test, budget=BUDGET).json()
     # were anything reached, test_isolation would fail before and after, and no patch could be plausible
     assert out["patches"][out["chosen"]]["verdict"] == "plausible"

@@ -192,7 +192,7 @@ def test_workers_that_share_a_model_repair_as_one_that_has_its_own(tmp_path, new
     checkpoint = {"model": str(embedded_directory()), "adapter": embedded_adapter()}
     found = {}
     for jobs in (1, 2):
-        asked = given(tmp_path, repo.folder, candidates=40, jobs=jobs, **checkpoint)
+        asked = given(tmp_path, repo.folder, candidates=16, jobs=jobs, **checkpoint)
         run(replace(asked, out=tmp_path / str(jobs)))
         found[jobs] = (tmp_path / str(jobs) / "report.json").read_text()
     costs = [json.loads((tmp_path / jobs / "costs.json").read_text())["repositories"][0]["spent"] for jobs in "12"]

@@ -26,6 +26,8 @@ def test_high():
 def test_inside():
     assert clamp(3, 1, 5) == 3
 """
+PLAIN = "[pytest]\naddopts = -p no:schemathesis -p no:hypothesispytest -p no:pytest-lsp -p no:anyio\n"  # slow to import
+FEW = {"candidates": 16}  # enough for this fault
 TRACE = """Traceback (most recent call last):
   File "/somewhere/ranges.py", line 4, in clamp
     return max(value, high)
@@ -39,6 +41,7 @@ def project(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "ranges.py").write_text(CODE)
     (folder / "test_ranges.py").write_text(TEST)
+    (folder / "pytest.ini").write_text(PLAIN)
     return folder
 
 
@@ -54,7 +57,7 @@ async def repaired(editor: Editor, path: Path, line: int) -> list[types.CodeActi
 @pytest.mark.asyncio
 async def test_a_failing_test_is_shown_repaired_and_passes(project: Path):
     path = project / "ranges.py"
-    async with editing(project) as editor:
+    async with editing(project, settings=FEW) as editor:
         editor.open(path)
         fixes = await repaired(editor, path, 3)
         shown = editor.diagnostics(path)
@@ -84,7 +87,7 @@ async def test_a_failing_test_is_shown_repaired_and_passes(project: Path):
 @pytest.mark.asyncio
 async def test_a_repair_of_a_changed_document_is_refused(project: Path):
     path = project / "ranges.py"
-    async with editing(project) as editor:
+    async with editing(project, settings=FEW) as editor:
         editor.open(path)
         fixes = await repaired(editor, path, 3)
         editor.change(path, "# a remark\n" + CODE)
@@ -103,7 +106,7 @@ async def test_buffers_count_with_crlf_and_emoji_and_little_support(project: Pat
     path = project / "ranges.py"
     path.write_text(CODE.replace("max", "min"))
     faulty = CODE.replace("max(value, high)", '{"😀😀": max(value, high)}["😀😀"]').replace("\n", "\r\n")
-    async with editing(project, able=capabilities(lazy=False)) as editor:
+    async with editing(project, able=capabilities(lazy=False), settings=FEW) as editor:
         editor.open(path, faulty)
         fixes = await repaired(editor, path, 3)
         suspect = next(d for d in editor.diagnostics(path) if d.range.start.line == 3)

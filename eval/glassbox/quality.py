@@ -76,7 +76,7 @@ def explained(method: Method, model: Model, glass: Glass, subject: Subject, *, s
         case Method.RANDOM:
             question = asked(model, subject, target)
             draw = random.Random(f"{seed}:{subject.view.path}:{len(question.units)}")
-            scores = tuple(UnitScore(unit, draw.random()) for unit in question.units)
+            scores = tuple(UnitScore(unit, draw.uniform(-1.0, 1.0)) for unit in question.units)
             return EvidenceMap(method, target, scores, question.value(question.view), UNMEASURED)
         case _:
             return gradient(glass, subject, target, method)

@@ -21,6 +21,8 @@ from serve.explaining.pictures.marks import (
     text,
 )
 
+_APART = 13.0  # pixels between two names
+
 
 def _depth(n: int) -> str:
     return "embeddings" if n == 0 else f"after layer {n - 1}"
@@ -68,11 +70,15 @@ def race(found: LensTable) -> str:
         marks = "".join(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in dots)
         return f'<path class="line {kind}-line" d="{line}"/>{marks}'
 
-    ends = "".join(
-        label(left + wide + 6, 16 + tall * (high - float(series[-1])) / spread, name)
+    named = sorted(
+        (16 + tall * (high - float(series[-1])) / spread, name)
         for series, name in ((found.fixed, "new text"), (found.original, "old text"))
         if count and math.isfinite(float(series[-1]))
     )
+    lowest = [at - _APART for at, _ in named[:1]]
+    for at, _ in named:
+        lowest.append(max(at, lowest[-1] + _APART))  # names of lines that end together stand below each other
+    ends = "".join(label(left + wide + 6, y, name) for y, (_, name) in zip(lowest[1:], named, strict=True))
     axis = (
         f'<path class="axis" d="M{left} 8V{12 + tall}H{left + wide}"/>'
         + label(left - 6, 18, number(high), end=True)
@@ -89,7 +95,7 @@ def race(found: LensTable) -> str:
     ]
     return figure(
         "When the new text overtakes the old one",
-        svg("race", (left + wide + 74, tall + 36), ("Log-probability by layer", said), drawing),
+        svg("race", (left + wide + 74, tall + 36 + _APART), ("Log-probability by layer", said), drawing),
         f"Log-probability (nats) of the whole answer read from each layer by the lens. {said}. The lens is a reading "
         "aid, not a record of a decision.",
         table(("depth", "#new text", "#old text", "#difference"), rows, "Log-probability by layer"),

@@ -238,8 +238,19 @@ def test_a_typed_client_is_generated_as_told(service, tmp_path):
     """Its tool cannot live in our environment (it pins an older Typer): as pipx does, it gets one of its own."""
     url, _ = service
     tool = tmp_path / "tool"
-    subprocess.run([sys.executable, "-m", "venv", str(tool)], check=True, timeout=300)
-    pip = [str(tool / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", "--retries", "0"]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tool)], check=True, timeout=300)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(tool / "bin/python"),
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries",
+        "0",
+    ]
     got = subprocess.run([*pip, "openapi-python-client"], capture_output=True, text=True, check=False, timeout=300)
     if got.returncode:
         pytest.skip(f"no registry can be reached: {got.stderr.strip().splitlines()[-1]}")

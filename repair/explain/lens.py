@@ -39,7 +39,7 @@ def lens_table(glass: Glass, subject: Subject) -> LensTable:
 
     The last row is what the model itself says. Raises ModelError when the model fails or has no last norm.
     """
-    answers = glass.local().answers
+    answers = glass.answers
     new = passage(answers, subject.view, subject.hunks)
     fixed = _read(glass, new)
     original = _read(glass, passage(answers, subject.view, unchanged(subject.view, subject.hunks)))

@@ -1,18 +1,18 @@
 """Residual patching: which line's state, after which layer, carries what the answer depends on.
 
-Two prompts, the program with the fault ("clean": the change is right there) and the one repaired already ("corrupt").
+Two prompts, the program with the fault ("clean": there the change is right) and the one repaired already ("corrupt").
 The corrupt one is run with the state of one line after one layer taken from the clean run; the share of the
 difference in log P(change) that comes back is the cell's value. Activation patching: Meng et al. 2022 (ROME),
 Zhang & Nanda 2024.
 
-Lines before the first change have the same states in both, so nothing is computed for them, and what stands before a
-line is read once: its keys and values are shared by all runs that patch the line.
+Only what a swap can change is computed again: later layers, from the line on. What stands before it is read once,
+and lines before the first change have the same states in both prompts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,19 +24,21 @@ from torch import Tensor, nn
 from repair.errors import ModelError
 from repair.explain.glass import Watch
 from repair.explain.passages import Passage, passage
-from repair.explain.values import PatchingGrid, Subject, UnitKind
+from repair.explain.values import Array, PatchingGrid, Subject, UnitKind
 from repair.views import Hunk, View
 
 if TYPE_CHECKING:
     from repair.explain.glass import Glass
 
-_TOKENS = 4096  # computed together
 _NOTHING = 1e-6  # nats; a smaller difference cannot be shared out
+
+
+_Places = tuple[tuple[int, ...], tuple[int, ...]]  # of a line: positions in the clean prompt and in the corrupt one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Swap:
-    """States to put in: after `layer` (0-based), at positions `at` (of the corrupt prompt), `states` (at, width)."""
+    """Put `states` (at, width) in after `layer` (-1: the embeddings), at positions `at` of the corrupt prompt."""
 
     layer: int
     at: tuple[int, ...]
@@ -49,38 +51,55 @@ def patching_grid(glass: Glass, subject: Subject, *, seconds: float | None = 20.
     Lines nearest to the change come first; those that `seconds` leave no time for are left out, which a note says.
     Lines are aligned by number, shifted by what is inserted or deleted before them. Raises ModelError.
     """
-    answers = glass.local().answers
-    clean = passage(answers, subject.view, subject.hunks)
-    corrupt = _answered(passage(answers, repaired(subject.view, subject.hunks), None), clean)
+    clean = passage(glass.answers, subject.view, subject.hunks)
+    corrupt = _answered(passage(glass.answers, repaired(subject.view, subject.hunks), None), clean)
     if len(corrupt.ids) > glass.limit:
         raise ModelError("the repaired program is too long for the model: explain a smaller window")
-    pairs = {n: both for n, both in aligned(subject, clean, corrupt).items() if both[0]}
-    run = _Patched(glass, corrupt)
-    before, after = glass.run(clean.ids, Watch(rows=_says(clean), hidden=True)), run.seen
-    fixed, broken = _value(before.logits, clean), _value(after.logits, corrupt)
-    notes, gap = list(glass.notes), fixed - broken
-    if abs(gap) < _NOTHING:
-        notes.append("the repair makes no difference to the model's answer: there is nothing to restore")
+    pairs = aligned(subject, clean, corrupt)
+    run = Patched(glass, corrupt)
+    before = glass.run(clean.ids, Watch(rows=_says(clean), hidden=True))
+    fixed, broken = _value(before.logits, clean), run.value
+    gap = fixed - broken if abs(fixed - broken) > _NOTHING else 0.0
     start = time.perf_counter()
     changed = min(subject.changed, default=subject.view.first_line)
-    columns = dict[int, np.ndarray]()
+    columns = dict[int, Array]()
     for line in sorted(pairs, key=lambda n: (abs(n - changed), n)):
         ours, theirs = pairs[line]
-        swaps = [
-            Swap(layer, theirs, states[list(ours)]) for layer, states in enumerate(before.hidden[1:])
-        ]  # fmt: skip
-        if abs(gap) < _NOTHING or all(_same(s, after.hidden[s.layer + 1]) for s in swaps):
-            columns[line] = np.zeros(len(glass.layers), np.float32)
-        elif seconds is None or time.perf_counter() - start < seconds:
-            columns[line] = (np.asarray(run.values(swaps)) - broken).astype(np.float32) / gap
-    missing = len(pairs) - len(columns)
-    if missing:
-        notes.append(f"{missing} of {len(pairs)} lines were left out, {seconds:g} s were over")
-    if not any(hunk.text for hunk in subject.hunks):
-        notes.append("deleted lines stand in one of the prompts only and are not swapped")
+        column = np.zeros(len(glass.layers), np.float32)
+        swaps = [Swap(layer, theirs, states[list(ours)]) for layer, states in enumerate(before.hidden[1:])]
+        if gap and not all(map(run.has, swaps)):
+            if seconds is not None and time.perf_counter() - start > seconds:
+                continue
+            column[:] = [(run.patched([swap]) - broken) / gap for swap in swaps]
+        columns[line] = column
     lines = tuple(sorted(columns))
     grid = np.stack([columns[n] for n in lines], 1) if lines else np.zeros((len(glass.layers), 0), np.float32)
-    return PatchingGrid(lines, grid.astype(np.float32), fixed, broken, tuple(notes))
+    notes = (*glass.notes, *_remarks(subject, clean, corrupt, pairs, gap))
+    if len(lines) < len(pairs):
+        notes += (f"{len(pairs) - len(lines)} of {len(pairs)} lines were left out, {seconds:g} s were over",)
+    return PatchingGrid(lines, grid, fixed, broken, notes)
+
+
+def _remarks(
+    subject: Subject, clean: Passage, corrupt: Passage, pairs: Mapping[int, _Places], gap: float
+) -> Iterator[str]:
+    """What a reader of the grid must know."""
+    if not gap:
+        yield "the repair makes no difference to the answer's chance: there is nothing to restore"
+    elif gap < 0:
+        yield "the answer is likelier where the repair stands already, for the model copies it: 1 is the lower chance"
+    alone = [n for n in range(subject.view.first_line, subject.view.last_line + 1) if n not in pairs]
+    if alone:
+        yield f"lines that stand in one of the programs only are not swapped: {', '.join(map(str, alone))}"
+    ours, theirs = _places(clean), _places(corrupt)
+    moves = moved(subject.view, subject.hunks)
+    uneven = [n for n in sorted(pairs) if len(ours[n]) != len(theirs[moves[n]])]
+    if uneven:
+        yield f"lines with more or fewer tokens are swapped at their end alone: {', '.join(map(str, uneven))}"
+    if [u for u in clean.units if u.kind is not UnitKind.CODE] != [
+        u for u in corrupt.units if u.kind is not UnitKind.CODE
+    ]:
+        yield "the repaired program leaves less room in the prompt: what stands before the code differs too"
 
 
 def repaired(view: View, hunks: Sequence[Hunk]) -> View:
@@ -104,9 +123,7 @@ def moved(view: View, hunks: Sequence[Hunk]) -> Mapping[int, int]:
     return found | {n: n + shift for n in range(next_line, view.last_line + 1)}
 
 
-def aligned(
-    subject: Subject, clean: Passage, corrupt: Passage
-) -> Mapping[int, tuple[tuple[int, ...], tuple[int, ...]]]:
+def aligned(subject: Subject, clean: Passage, corrupt: Passage) -> Mapping[int, _Places]:
     """Positions of each line in both prompts: all its tokens where there are as many, else its end alone."""
     ours, theirs = _places(clean), _places(corrupt)
     return {
@@ -144,54 +161,46 @@ def _value(logits: Tensor, found: Passage) -> float:
     return float(torch.log_softmax(logits.float(), -1).gather(1, labels).double().sum())
 
 
-def _same(swap: Swap, states: Tensor) -> bool:
-    """Whether a swap puts in what is there: equal but for the order of sums."""
-    there = states[list(swap.at)]
-    return bool(torch.allclose(there, swap.states, rtol=1e-4, atol=1e-5))
-
-
-class _Patched:
+class Patched:
     """The corrupt prompt with its answer, run again with other states in it."""
 
     def __init__(self, glass: Glass, found: Passage) -> None:
+        """Run it as it is."""
         self._glass, self._found = glass, found
-        self.seen = glass.run(found.ids, Watch(rows=_says(found), hidden=True))
-        self._cache = self._read(found.ids[:-1])
+        seen = glass.run(found.ids, Watch(rows=_says(found), hidden=True))
+        self._hidden = seen.hidden
+        self.value = _value(seen.logits, found)
+        self._kept = self._read(found.ids[:-1])
 
-    def values(self, swaps: Sequence[Swap]) -> list[float]:
-        """Target with each of the swaps alone."""
+    def has(self, swap: Swap) -> bool:
+        """Whether a swap would put in what is there, but for the order of sums."""
+        there = self._hidden[swap.layer + 1][list(swap.at)]
+        return bool(torch.allclose(there, swap.states, rtol=1e-4, atol=1e-5))
+
+    def patched(self, swaps: Sequence[Swap]) -> float:
+        """Log P(change), nats, with all of these swaps."""
+        if not swaps:
+            return self.value
+        lowest = min(swap.layer for swap in swaps)
+        if lowest + 1 == len(self._glass.layers):
+            return self.value  # no later layer reads it, and the answer's own positions are not swapped
         start = min(min(swap.at) for swap in swaps)
-        start = min(start, self._found.prompt - 1)
-        size = max(1, _TOKENS // (len(self._found.ids) - start))
-        found: list[float] = []
-        for at in range(0, len(swaps), size):
-            chunk = swaps[at : at + size]
-            rows = {n: [(row, s)] for row, s in enumerate(chunk) for n in (s.layer,)}
-            if len(rows) < len(chunk):
-                rows = {n: [(r, s) for r, s in enumerate(chunk) if s.layer == n] for n in rows}
-            found += self._run(start, len(chunk), rows)
-        return found
-
-    def together(self, swaps: Sequence[Swap]) -> float:
-        """Target with all of the swaps at once."""
-        rows: dict[int, list[tuple[int, Swap]]] = {}
+        ids = torch.tensor([self._found.ids[start:-1]], device=self._glass.device)
+        rows = [at - start for at in _says(self._found)]
+        entry = self._hidden[lowest + 1][start:-1].clone()
         for swap in swaps:
-            rows.setdefault(swap.layer, []).append((0, swap))
-        start = min((min(swap.at) for swap in swaps), default=0)
-        return self._run(min(start, self._found.prompt - 1), 1, rows)[0]
-
-    def _run(self, start: int, count: int, rows: Mapping[int, Sequence[tuple[int, Swap]]]) -> list[float]:
-        ids = torch.tensor(self._found.ids[start:-1], device=self._glass.device)
-        kept = torch.tensor([at - start for at in _says(self._found)], device=self._glass.device)
-        places = torch.arange(start, start + len(ids), device=self._glass.device)
-        with _swapped(self._glass, rows, start):
+            if swap.layer == lowest:
+                entry[[at - start for at in swap.at]] = swap.states
+        with (
+            _entered(self._glass, lowest + 1, entry),
+            _swapped(self._glass, [s for s in swaps if s.layer > lowest], start),
+        ):
             output = self._forward(
-                input_ids=ids.expand(count, -1), position_ids=places[None].expand(count, -1),
-                past_key_values=self._before(start, count), use_cache=True, logits_to_keep=kept,
+                input_ids=ids, position_ids=torch.arange(start, len(self._found.ids) - 1, device=ids.device)[None],
+                past_key_values=self._before(start), use_cache=True, logits_to_keep=torch.tensor(rows),
             )  # fmt: skip
-        logits: Tensor = output.logits
-        logits = logits if logits.shape[1] == len(kept) else logits[:, kept]
-        return [_value(one, self._found) for one in logits]
+        logits: Tensor = output.logits[0]
+        return _value(logits if len(logits) == len(rows) else logits[rows], self._found)
 
     def _read(self, ids: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
         """Keys and values (1, heads, n, size) of each layer."""
@@ -203,15 +212,13 @@ class _Patched:
         held: list[Any] = list(cache.layers)
         return [(layer.keys, layer.values) for layer in held]
 
-    def _before(self, start: int, count: int) -> Any:  # noqa: ANN401 - a Cache
+    def _before(self, start: int) -> Any:  # noqa: ANN401 - a Cache
         from transformers import DynamicCache
 
         cache = DynamicCache()
         if start:
-            for layer, (keys, values) in enumerate(self._cache):
-                cache.update(
-                    keys[:, :, :start].expand(count, -1, -1, -1), values[:, :, :start].expand(count, -1, -1, -1), layer
-                )
+            for layer, (keys, values) in enumerate(self._kept):
+                cache.update(keys[:, :, :start], values[:, :, :start], layer)
         return cache
 
     def _forward(self, **given: object) -> Any:  # noqa: ANN401 - a ModelOutput
@@ -223,19 +230,38 @@ class _Patched:
 
 
 @contextmanager
-def _swapped(glass: Glass, rows: Mapping[int, Sequence[tuple[int, Swap]]], start: int) -> Generator[None]:
-    """Inside, the layers' outputs have the swaps' states in these rows of the batch; positions count from `start`."""
+def _entered(glass: Glass, layer: int, states: Tensor) -> Generator[None]:
+    """The network from a layer on: those before are left out, and it is given `states` (n, width)."""
 
-    def hook(swaps: Sequence[tuple[int, Swap]]) -> Callable[..., Any]:
-        def after(_module: nn.Module, _given: object, output: Any) -> Any:  # noqa: ANN401
+    def before(_module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:  # noqa: ANN401
+        if given:
+            return (states[None], *given[1:]), named
+        return given, {**named, "hidden_states": states[None]}
+
+    name = next(n for n, held in glass.decoder.named_children() if isinstance(held, nn.ModuleList))
+    whole = getattr(glass.decoder, name)
+    hook = glass.layers[layer].register_forward_pre_hook(before, with_kwargs=True)
+    setattr(glass.decoder, name, nn.ModuleList(glass.layers[layer:]))
+    try:
+        yield
+    finally:
+        setattr(glass.decoder, name, whole)
+        hook.remove()
+
+
+@contextmanager
+def _swapped(glass: Glass, swaps: Sequence[Swap], start: int) -> Generator[None]:
+    """Inside, the layers put out the swaps' states; positions count from `start`."""
+
+    def after(swap: Swap) -> Callable[..., Any]:
+        def put(_module: nn.Module, _given: object, output: Any) -> Any:  # noqa: ANN401
             states: Tensor = (output[0] if isinstance(output, tuple) else output).clone()
-            for row, swap in swaps:
-                states[row, [at - start for at in swap.at]] = swap.states.to(states.dtype)
+            states[0, [at - start for at in swap.at]] = swap.states.to(states.dtype)
             return (states, *output[1:]) if isinstance(output, tuple) else states
 
-        return after
+        return put
 
-    hooks = [glass.layers[layer].register_forward_hook(hook(swaps)) for layer, swaps in rows.items()]
+    hooks = [glass.layers[swap.layer].register_forward_hook(after(swap)) for swap in swaps]
     try:
         yield
     finally:

@@ -92,10 +92,7 @@ class CompactFormat:
         """Single divergences from the lines as they are, each continued greedily, and samples; no text twice."""
         prefix = self.read(view)
         if decoding.beams:
-            grammar = ReplyGrammar(self._words, view)
-            rows = beam_search(self._engine, prefix, grammar, decoding.beams, decoding.max_tokens)
-            found = (self._completion(row, view, decoding.max_tokens) for row in rows)
-            yield from (one for one in found if one)
+            yield from self._beams(prefix, view, decoding)
             return
         tree = self._engine.tree(prefix)
         lines = _likeliest(decoding.lines, view) or _likeliest(self.locate(view).lines, view)
@@ -114,6 +111,17 @@ class CompactFormat:
                 if completion and completion.text not in seen and len(seen) < decoding.candidates:
                     seen.add(completion.text)
                     yield completion
+
+    def _beams(self, prefix: Prefix, view: View, decoding: Decoding) -> Iterator[Completion]:
+        longest = decoding.max_tokens
+
+        def wanted(row: Row) -> bool:
+            return self._completion(row, view, longest) is not None
+
+        grammar = ReplyGrammar(self._words, view)
+        rows = beam_search(self._engine, prefix, grammar, decoding.beams, longest, wanted)
+        found = (self._completion(row, view, longest) for row in rows[: decoding.candidates])
+        yield from (one for one in found if one)
 
     def _trunk(self, view: View, number: int, weight: float) -> Trunk:
         text = view.lines[number - view.first_line]

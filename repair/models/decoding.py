@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -441,23 +441,28 @@ def nucleus(chances: Tensor, mass: float) -> Tensor:
     """Chances (n, vocabulary) of the fewest likeliest tokens that reach `mass`, the rest 0 (Holtzman et al. 2020)."""
     if mass >= 1.0:
         return chances
-    ordered, at = chances.sort(-1, descending=True)
+    ordered, at = chances.sort(-1, descending=True, stable=True)
     before = ordered.cumsum(-1) - ordered
     return torch.zeros_like(chances).scatter(-1, at, ordered.masked_fill(before >= mass, 0.0))
 
 
-def beam_search(engine: Engine, prefix: Prefix, grammar: Grammar, width: int, max_tokens: int) -> list[Row]:
+def beam_search(
+    engine: Engine, prefix: Prefix, grammar: Grammar, width: int, max_tokens: int, wanted: Callable[[Row], bool]
+) -> list[Row]:
     """The likeliest complete continuations that a beam of `width` finds, likeliest first; the same every time.
 
-    Ends when no open one can still beat the worst of `width` complete ones: log-probabilities only fall.
+    Those that are not `wanted` take no place among the complete ones. Ends when no open one can still beat the worst
+    of `width` complete ones: log-probabilities only fall.
     """
     tree = engine.tree(prefix)
     active, complete = [Row([], -1, 0.0, grammar)], list[Row]()
     likely = prefix.after[None]
     for _ in range(min(max_tokens, tree.room())):
         grown = _grown(likely, active, width)
-        complete = sorted([*complete, *(row for row in grown if row.done)], key=lambda row: -row.logprob)[:width]
-        active = [row for row in grown if not row.done][:width]
+        complete = sorted(
+            [*complete, *(row for row in grown if row.done and wanted(row))], key=lambda row: -row.logprob
+        )[:width]
+        active = [row for row in grown if not row.done and not loops(row.tokens)][:width]
         if not active or (len(complete) == width and complete[-1].logprob >= active[0].logprob):
             break
         base = len(tree)

@@ -101,8 +101,13 @@ class NumberedFormat:
         prefix = self.read(view)
         seen: set[str] = set()
         if decoding.beams:
-            found = beam_search(self._engine, prefix, ReplyText(self), decoding.beams, decoding.max_tokens)
-            for row in found:
+            grammar, longest = ReplyText(self), decoding.max_tokens
+
+            def wanted(row: Row) -> bool:
+                return self._completion(row, view) is not None
+
+            found = beam_search(self._engine, prefix, grammar, decoding.beams, longest, wanted)
+            for row in found[: decoding.candidates]:
                 completion = self._completion(row, view)
                 if completion and completion.text not in seen:
                     seen.add(completion.text)

@@ -441,7 +441,7 @@ def nucleus(chances: Tensor, mass: float) -> Tensor:
     """Chances (n, vocabulary) of the fewest likeliest tokens that reach `mass`, the rest 0 (Holtzman et al. 2020)."""
     if mass >= 1.0:
         return chances
-    ordered, at = chances.sort(-1, descending=True, stable=True)
+    ordered, at = torch.sort(chances, dim=-1, descending=True, stable=True)
     before = ordered.cumsum(-1) - ordered
     return torch.zeros_like(chances).scatter(-1, at, ordered.masked_fill(before >= mass, 0.0))
 

@@ -12,6 +12,7 @@ from serve.batch.wording import one_line
 from serve.explaining.fragments import fragments, stylesheet
 
 LARGEST = 5_000_000  # bytes
+_FRAME = 50_000  # bytes of the page beside its parts
 _HERE = Path(__file__).parent
 _TABS = (
     ("evidence", "Evidence"),
@@ -44,9 +45,11 @@ def report(explanation: Explanation, *, title: str = "", when: str = "") -> str:
 
 
 def _bounded(parts: dict[str, Markup]) -> dict[str, Markup]:
-    """Leave the largest tabs out until the page is small enough, and say so."""
-    kept = dict(parts)
-    while sum(len(piece.encode("utf-8", "replace")) for piece in kept.values()) > LARGEST - 50_000:
-        name = max((key for key, _ in _TABS), key=lambda key: len(kept[key]))
-        kept[name] = Markup('<p class="soft">Left out to keep this page small: ask for this part alone.</p>')
+    """Leave the largest parts out until the page is small enough, and say so."""
+    kept, gone = dict(parts), Markup('<p class="soft">Left out to keep this page small: ask for this part alone.</p>')
+    sizes = {name: len(piece.encode("utf-8", "replace")) for name, piece in kept.items()}
+    for name in sorted(sizes, key=lambda one: -sizes[one]):
+        if sum(sizes.values()) <= LARGEST - _FRAME:
+            break
+        kept[name], sizes[name] = gone, len(gone)
     return kept

@@ -12,6 +12,7 @@ from repair.explain.values import Array, Unit
 from serve.batch.wording import one_line, visible
 
 LEVELS = 8
+_NOTES = 40
 _TOLD_CELLS = 2500  # with more of them cells have no words of their own: the page stays small
 _CHARACTER = 6.9  # pixels of a character of the pictures' font, for room beside labels
 
@@ -185,7 +186,9 @@ def listed(items: Iterable[str], kind: str = "notes") -> str:
 
 def notes(sentences: Iterable[str]) -> str:
     """Remarks of a part."""
-    return listed(short(one, 400) for one in sentences)
+    told = [short(one, 400) for one in sentences]
+    left = (f"{len(told) - _NOTES:,} more",) if len(told) > _NOTES else ()
+    return listed((*told[:_NOTES], *left))
 
 
 def tag(unit: Unit) -> str:

@@ -27,8 +27,8 @@ demo: $(READY)
 
 # Three processes on two cores: most tests wait for processes of their own. `pytest -q` runs all in one.
 test: $(READY)
-	@$(BIN)/python -m pytest -q tests/serve tests/test_*.py --ignore=tests/serve/batch & one=$$!; \
-	$(BIN)/python -m pytest -q tests/serve/batch tests/repair tests/e2e & two=$$!; \
+	@$(BIN)/python -m pytest -q tests/serve tests/e2e --ignore=tests/serve/batch & one=$$!; \
+	$(BIN)/python -m pytest -q tests/serve/batch tests/repair tests/test_*.py & two=$$!; \
 	$(BIN)/python -m pytest -q tests/data tests/training tests/eval; three=$$?; \
 	wait $$one && wait $$two && exit $$three
 

@@ -15,7 +15,7 @@ from data.records import Origin, Record
 from repair.errors import PatchError
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-_MADE = (Origin.MUTANT, Origin.REWRITE)  # several faults of one function may well be alike
+_MADE = (Origin.MUTANT, Origin.REWRITE, Origin.ADVERSARIAL)  # several faults of one function may well be alike
 
 
 def _digest(*texts: str) -> bytes:

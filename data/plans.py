@@ -111,6 +111,14 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True)
+class Adversarial:
+    """Adversarial inputs: the file that `emend model attack --train-set` writes."""
+
+    kind: ClassVar[str] = "adversarial"
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Executable:
     """Mutants of checkouts that the projects' own tests notice."""
 
@@ -129,8 +137,8 @@ class Executable:
         _least(self, 1, "mutants")
 
 
-Source = Commits | Releases | Inject | Rewrites | Feedback | Suite | Executable
-KINDS: tuple[type[Source], ...] = (Commits, Releases, Inject, Rewrites, Feedback, Suite, Executable)
+Source = Commits | Releases | Inject | Rewrites | Feedback | Suite | Adversarial | Executable
+KINDS: tuple[type[Source], ...] = (Commits, Releases, Inject, Rewrites, Feedback, Suite, Adversarial, Executable)
 
 
 @dataclass(frozen=True, slots=True)

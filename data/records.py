@@ -33,6 +33,7 @@ class Origin(StrEnum):
     REWRITE = "rewrite"  # lines rewritten by a model
     FEEDBACK = "feedback"  # a patch that a user accepted or rejected
     SUITE = "suite"  # a row of a suite
+    ADVERSARIAL = "adversarial"  # another record, written so that a model is wrong on it
 
 
 class ErrorOrigin(StrEnum):

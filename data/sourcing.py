@@ -20,6 +20,7 @@ from data.executable import ExecuteOptions, execute
 from data.repositories import is_address, open_repository
 from data.shards import digest, sha256_of
 from data.sources import commits
+from data.sources.adversarial import adversarial_records
 from data.sources.feedback import feedback_records
 from data.sources.injected import Injection, injected
 from data.sources.lots import Cut, Lot, read_lots
@@ -106,12 +107,15 @@ def _rewrites(source: plans.Rewrites, root: Path) -> Iterator[Work]:
         yield Work(lot.name, lot.key, partial(_rewritten, lot, cut, source), _lot_about(lot))
 
 
-def _file_work(source: plans.Feedback | plans.Suite, root: Path) -> Work:
+def _file_work(source: plans.Feedback | plans.Suite | plans.Adversarial, root: Path) -> Work:
     path = root / source.path
     try:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}", field="path") from error
+    if isinstance(source, plans.Adversarial):
+        run = partial(_collected, adversarial_records, path)
+        return Work(path.stem, content, run, {"name": path.stem, "sha256": content})
     if isinstance(source, plans.Suite):
         run = partial(_collected, suite_records, path, source.role)
         return Work(path.stem, content, run, {"name": path.stem, "sha256": content, "role": source.role})

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from eval.correctness import Decision, Judge, patched_code, source_of, unfit
 from eval.faults import changed_lines, function_rank, line_rank, size_of_change
+from eval.forest import with_position
 from eval.identifiers import groups_of
 from eval.listening import Heard
 from eval.measurement import GIVEN, Conditions, Measurement, NoFault, Status, stop_of
@@ -87,9 +88,18 @@ def _measurement(case: Case, status: Status, reason: str = "") -> Measurement:
             "reference_diff": render_diff(patch, {source.path: source}),
         }
     found = Measurement(
-        case.id, status, reason, language=case.language, bug_type=case.bug_type or "", digest=case.digest
-    )
-    return replace(found, **reference, groups=groups_of(case.language, case.buggy_code, case.bug_type, case.source))
+        case.id, status, reason, language=case.language, bug_type=case.bug_type or "", digest=case.digest,
+        error_type=_error_type(case.error or ""),
+    )  # fmt: skip
+    groups = groups_of(case.language, case.buggy_code, case.bug_type, case.source)
+    return with_position(replace(found, **reference, groups=groups), len(case.buggy_code.rstrip("\n").split("\n")))
+
+
+def _error_type(text: str) -> str:
+    """The name before the colon of the last line that is not blank."""
+    last = next((line for line in reversed(text.split("\n")) if line.strip()), "")
+    name = last.partition(":")[0].strip()
+    return name if name.replace(".", "").isidentifier() else ""
 
 
 def _request(case: Case, conditions: Conditions) -> RepairRequest:

@@ -144,6 +144,7 @@ class Measurement:
     patch_lines: int = 0  # removed and added by the chosen patch
     reference_lines: int = 0  # by the reference
     reference_diff: str = ""
+    error_type: str = ""  # of the error text that the repair was given, "AssertionError"; "" where it is not known
     groups: Mapping[str, str] = field(default_factory=dict[str, str])  # slices: project, identifiers, style, length
 
     @property

@@ -31,6 +31,8 @@ class Decoding:
     samples: float = 0.25  # share of the candidates drawn by sampling rather than enumeration
     max_tokens: int = 96
     seed: int = 0
+    top_p: float = 1.0  # samples are drawn among the likeliest tokens of this mass
+    beams: int = 0  # width of a beam search that stands in the place of all else; 0: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.gzip import GZipMiddleware
 
+from serve.journal.shown import JournalLooking
 from serve.observe import traces
 from serve.parts import Parts
 from serve.routes.explanations import explanations_router
@@ -24,6 +25,7 @@ from serve.routes.session import session_router
 from serve.security.callers import Authority
 from serve.security.install import install
 from serve.security.table import ROUTES
+from serve.web.journal_pages import journal_pages
 from serve.web.pages import page_router
 from serve.wire_jobs import Problem
 
@@ -39,14 +41,14 @@ def create_app(parts: Parts) -> FastAPI:
     authority = Authority(parts.store.keys, parts.store.sessions, settings)
     for router in (
         repairs_router(parts),
-        explanations_router(parts),
+        explanations_router(parts, parts.store.journal if settings.journal else None),
         jobs_router(parts),
         work_router(parts),
         health_router(parts),
         session_router(authority),
         keys_router(authority),
         journal_router(parts.store),
-        page_router(Looking(parts.store)),
+        page_router(Looking(parts.store), journal_pages(JournalLooking(parts.store, kept=settings.journal))),
     ):
         app.include_router(router)
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_FROM)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from serve import cli_batch, cli_explain, cli_service
+from serve import cli_batch, cli_explain, cli_model, cli_service
 from serve.boundary import ErrorBoundary
 from serve.cli_options import (
     Adapter,
@@ -159,6 +159,7 @@ def doctor(config: Config = None, model: ModelSpec = None, as_json: Json = False
 
 cli_explain.install(app)
 cli_batch.install(app)
+cli_model.install(app)
 cli_service.install(app)
 
 Suites = Annotated[

@@ -169,18 +169,46 @@ def keys_revoke(
 Entry = Annotated[str, typer.Argument(metavar="ID", help="As `emend journal list` shows it.")]
 
 
+HavingLabel = Annotated[str | None, typer.Option("--label", help="Only those that have this label.")]
+HavingLanguage = Annotated[str | None, typer.Option("--language", help="Only those in this language.")]
+HavingVerdict = Annotated[
+    str | None,
+    typer.Option("--verdict", help="Only those whose chosen, else best patch has this verdict; none: without a patch."),
+]
+HavingModel = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only those of this model.")]
+HavingDecision = Annotated[
+    str | None, typer.Option("--decision", help="Only those of which a patch was accepted or rejected, or none was.")
+]
+HavingText = Annotated[str | None, typer.Option("--text", help="Only those that have these words in them.")]
+Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from this day or time (UTC) on.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only until this day's end or time.")]
+
+
 @journal.command("list")
 def journal_list(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Entries to show.")] = 50,
+    label: HavingLabel = None,
+    language: HavingLanguage = None,
+    verdict: HavingVerdict = None,
+    model: HavingModel = None,
+    decision: HavingDecision = None,
+    text: HavingText = None,
+    since: Since = None,
+    until: Until = None,
     config: Config = None,
     database: Database = None,
     as_json: SummaryJson = False,
 ) -> None:
     """List repairs that were kept, newest first."""
     from serve.commands import journal as command
+    from serve.journal.asking import asked
     from serve.settings import read_settings
 
-    raise typer.Exit(command.list_entries(read_settings(config, database=database), limit, as_json=as_json))
+    wanted = asked(
+        label=label, language=language, verdict=verdict, model=model, decision=decision, text=text, since=since,
+        until=until,
+    )  # fmt: skip
+    raise typer.Exit(command.list_entries(read_settings(config, database=database), limit, wanted, as_json=as_json))
 
 
 @journal.command("show")
@@ -190,6 +218,21 @@ def journal_show(entry: Entry, config: Config = None, database: Database = None)
     from serve.settings import read_settings
 
     raise typer.Exit(command.show(read_settings(config, database=database), entry))
+
+
+@journal.command("label")
+def journal_label(
+    entry: Entry,
+    labels: Annotated[list[str], typer.Argument(metavar="LABEL...", help="a-z, 0-9 and -, at most 40 characters.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove them instead.")] = False,
+    config: Config = None,
+    database: Database = None,
+) -> None:
+    """Set labels of one."""
+    from serve.commands import journal as command
+    from serve.settings import read_settings
+
+    raise typer.Exit(command.label(read_settings(config, database=database), entry, labels, remove=remove))
 
 
 @journal.command("delete")
@@ -206,11 +249,24 @@ def journal_export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; else standard output.")
     ] = None,
+    label: HavingLabel = None,
+    language: HavingLanguage = None,
+    verdict: HavingVerdict = None,
+    model: HavingModel = None,
+    decision: HavingDecision = None,
+    text: HavingText = None,
+    since: Since = None,
+    until: Until = None,
     config: Config = None,
     database: Database = None,
 ) -> None:
     """Write accepted and rejected patches as a source of kind `feedback` for `emend data build`."""
     from serve.commands import journal as command
+    from serve.journal.asking import asked
     from serve.settings import read_settings
 
-    raise typer.Exit(command.export(read_settings(config, database=database), output))
+    wanted = asked(
+        label=label, language=language, verdict=verdict, model=model, decision=decision, text=text, since=since,
+        until=until,
+    )  # fmt: skip
+    raise typer.Exit(command.export(read_settings(config, database=database), output, wanted))

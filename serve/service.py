@@ -15,6 +15,7 @@ from repair.errors import EmendError, ModelError
 from serve.explaining.host import ExplainHost
 from serve.hosted import HostedModels
 from serve.jobs import Dispatcher
+from serve.journal.keeping import Keeper
 from serve.modelhost import ModelHost, start_host
 from serve.modelnames import Models
 from serve.observe.metrics import Metrics, Snapshot
@@ -62,7 +63,8 @@ class Service:
         await self._pool.start()
         runner = Counted(self._pool, self.metrics)
         self.metrics.gauges(self._snapshot)
-        self._dispatcher = Dispatcher(self.store, runner, settings)
+        keeper = Keeper(self.store.journal, on=settings.journal)
+        self._dispatcher = Dispatcher(self.store, runner, settings, keeper=keeper)
         await self._dispatcher.start()
         self._tasks = [asyncio.create_task(self._watch(self._host)), asyncio.create_task(self._tidy())]
         self._explainer = ExplainHost(settings, tally=self.metrics) if settings.explanations else None

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     body_seconds: Annotated[float, Field(gt=0)] = 30.0
     drain_seconds: Annotated[float, Field(ge=0)] = 10.0  # what a stop grants to the requests that run
 
-    explanations: bool = True  # POST /v1/explanations and the pages "Why?" and "Model"; a process of their own, once asked
+    explanations: bool = True  # the route and the pages "Why?" and "Model"; their process starts once it is asked
     explanations_waiting: Annotated[int, Field(ge=0)] = 8  # that wait for it before more are refused with 429
     max_explanation_seconds: Annotated[float, Field(gt=0)] = 60.0
 

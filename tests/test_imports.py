@@ -36,7 +36,7 @@ def modules_after(*argv):
         "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
     )
     code, names = json.loads(done.stderr)
     assert code in (0, None)
@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy(argv):
 def test_contracts_hold():
     done = subprocess.run(
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=110,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
@@ -67,4 +67,5 @@ def test_only_commands_may_import_measurement_and_training():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     named = {name for c in contracts if c["type"] == "forbidden" for name in c["source_modules"]}
     there = {f"serve.{path.stem}" for path in (ROOT / "serve").glob("*.py")}
-    assert there - named == {"serve.__init__", "serve.__main__", "serve.cli", "serve.cli_batch", "serve.cli_service"}
+    lines = {f"serve.cli{one}" for one in ("", "_batch", "_explain", "_model", "_service")}  # import commands, lazily
+    assert there - named == {"serve.__init__", "serve.__main__", *lines}

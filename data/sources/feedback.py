@@ -25,7 +25,7 @@ _TEXTS = ("language", "path", "text_before", "text_after", "at")
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
+class Cut:
     """The part of a file that a record is about."""
 
     buggy: str
@@ -59,7 +59,7 @@ def _whole(function: Function, source: Source) -> tuple[int, int]:
     return span.start, span.end
 
 
-def _function_cut(before: Source, after: Source) -> _Cut | None:
+def _function_cut(before: Source, after: Source) -> Cut | None:
     """The outermost function that holds the whole change; None where there is no such one."""
     changed = hunks_of(before.text, after.text)
     first, last = changed[0].first, max(changed[-1].first, changed[-1].last)
@@ -73,11 +73,11 @@ def _function_cut(before: Source, after: Source) -> _Cut | None:
         fixed = after.text[begin:stop]
         if other.qualified_name == own.qualified_name and before.text[:start] + fixed + before.text[end:] == after.text:
             context = context_lines(before, own, found)
-            return _Cut(before.text[start:end], fixed, own.first_line, own.qualified_name, context)
+            return Cut(before.text[start:end], fixed, own.first_line, own.qualified_name, context)
     return None
 
 
-def _cut(before: Source, after: Source) -> _Cut | str:
+def cut_change(before: Source, after: Source) -> Cut | str:
     """What the record is about, or why there is none."""
     if not before.text.strip() or not after.text.strip():
         return "row: an empty text"
@@ -91,7 +91,7 @@ def _cut(before: Source, after: Source) -> _Cut | str:
         return cut
     if before.line_count > MAX_LINES:
         return "row: the change is not within one function, and the file is long"
-    return _Cut(before.text, after.text, 1, "", ())
+    return Cut(before.text, after.text, 1, "", ())
 
 
 def feedback_records(path: Path, *, licence: str, repository: str) -> Iterator[Outcome]:
@@ -100,7 +100,7 @@ def feedback_records(path: Path, *, licence: str, repository: str) -> Iterator[O
         _checked(row, path, number)
         language, name = str(row["language"]), str(row["path"])
         before, after = (Source(name, whole_lines(str(row[key])), language) for key in ("text_before", "text_after"))
-        cut = _cut(before, after)
+        cut = cut_change(before, after)
         if isinstance(cut, str):
             yield Rejection("read", cut, f"{path.name}:{number}")
             continue

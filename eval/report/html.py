@@ -17,10 +17,14 @@ from data.charts import bars, escaped
 from data.sheet import Section, card, style, table, tile
 from eval.clusters import clusters, needs
 from eval.failures import FAILED, WORDS, Pattern, pattern, weaknesses
+from eval.fairness import gaps_of
+from eval.forest import gap_rows
 from eval.measurement import Measurement
 from eval.report.charts import pictures, share_text, shares_picture
 from eval.report.failing import clusters_html
 from eval.report.figures import correct_share, located, overfitting, plausible, settings, share, title, unknown
+from eval.report.forest import forest_card
+from eval.report.patterns import pattern_cards
 from eval.report.runs import Run
 from eval.report.tasks import SCRIPT, diff_budget, tasks
 from eval.stats import Share
@@ -74,7 +78,13 @@ def _run(run: Run, ident: str, slices: Rows, budget: int) -> str:
             "Each picture has its figures below it.",
             (_shares(run.measurements, ident), *pictures(run, ident), *_not_scored(run.measurements)),
         ),
-        Section(f"{ident}-slices", "Slices", "Whether some groups of tasks are served worse.", (_slices(slices),), ""),
+        Section(
+            f"{ident}-slices",
+            "Slices",
+            "Whether some groups of tasks are served worse.",
+            (_slices(slices), *_forest(run, ident)),
+            "",
+        ),
         Section(
             f"{ident}-failures",
             "Failure patterns",
@@ -139,6 +149,15 @@ def _not_scored(rows: Sequence[Measurement]) -> Iterable[str]:
         yield card("Not scored", "", table(("reason", "tasks"), cells), open_=True)
 
 
+def _forest(run: Run, ident: str) -> Iterable[str]:
+    """Drawn from the measurements themselves: the table's texts have no numbers any more."""
+    picture = forest_card(
+        gap_rows(gaps_of(run.measurements)["correct"]), "Gaps in correct patches, by group", f"{ident}-forest"
+    )
+    if picture:
+        yield f'<div class="overview">{picture}</div>'
+
+
 def _slices(rows: Rows) -> str:
     if not rows:
         return '<p class="soft">No gap table was given.</p>'
@@ -161,6 +180,7 @@ def _failures(rows: Sequence[Measurement], ident: str, budget: int) -> Iterable[
         wanted = ", ".join(f"{name} ({count})" for name, count in needs(clusters(rows)))
         note = "Those that would gain most first." + (f" More training data of: {escaped(wanted)}." if wanted else "")
         cards.append(card("Failed, by bug type", drawn, listed, note))
+    cards += pattern_cards(rows, ident)
     yield f'<div class="overview">{"".join(cards)}</div>'
     yield from clusters_html(clusters(rows), budget)
     if not FAILED & set(kinds):

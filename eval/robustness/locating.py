@@ -21,10 +21,17 @@ _LEAST = 1e-9  # suspiciousness of lines that are no suspects at all
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`belief`: log of the suspiciousness (0..1) of all faulty lines together. `rank`: of the first, from 1."""
+    """`belief`: log of the suspiciousness (0..1) of all faulty lines together. `rank`: of the first, from 1.
+
+    `top` and `share`: the most suspicious line (0: there is none) and its suspiciousness. `believed`: a model gave
+    probabilities; where it gave none, the evidence alone speaks.
+    """
 
     belief: float
     rank: int | None
+    top: int = 0
+    share: float = 0.0
+    believed: bool = False
 
 
 @dataclass(slots=True)
@@ -52,7 +59,10 @@ class Locating:
             raise ValueError(f"{case.id} has no reference")
         defect = parse_error(case.error) if case.error else Defect()
         request = RepairRequest((source_of(case, case.buggy_code),), defect)
-        place, _ = survey(request, self.model, None)
+        place, no_fault = survey(request, self.model, None)
         faulty = changed_lines(case.buggy_code, case.fixed_code)
         share = sum(s.suspiciousness for s in place.suspects if s.line in faulty)
-        return Reading(log(share + _LEAST), line_rank([s.line for s in place.suspects], faulty))
+        rank = line_rank([s.line for s in place.suspects], faulty)
+        top = place.suspects[0] if place.suspects else None
+        line, most = (top.line, top.suspiciousness) if top else (0, 0.0)
+        return Reading(log(share + _LEAST), rank, line, most, no_fault is not None)

@@ -20,16 +20,20 @@ class Soundness:
     """Runs cases of one language; what was run already is remembered. Raises SandboxError, OracleError."""
 
     programs: Programs
-    _known: dict[tuple[str, str | None], bool] = field(default_factory=dict[tuple[str, str | None], bool])
+    _known: dict[tuple[str, str | None], str | None] = field(default_factory=dict[tuple[str, str | None], str | None])
 
     def __call__(self, case: Case) -> bool:
         """Whether the reference passes all tests and the faulty code does not, in one run of each."""
+        return self.failure(case) is not None
+
+    def failure(self, case: Case) -> str | None:
+        """How the faulty code fails (`Observation.reason`) in one run; None where the case is not sound."""
         key = (case.buggy_code, case.fixed_code)
         if key not in self._known:
             self._known[key] = self._run(case)
         return self._known[key]
 
-    def _run(self, case: Case) -> bool:
+    def _run(self, case: Case) -> str | None:
         seconds = 0.0
         if case.fixed_code is not None:
             for tests in (case.tests, case.held_out_tests):
@@ -38,9 +42,10 @@ class Soundness:
                 seen = run_script(self.programs, case.language, case.fixed_code, tests)
                 seconds = max(seconds, seen.seconds)
                 if not seen.passed:
-                    return False
+                    return None
         least = min(SCRIPT_LIMITS.cpu_seconds, max(_AT_LEAST, _TIMES * seconds))
         limits = SCRIPT_LIMITS
         if case.fixed_code is not None:
             limits = replace(SCRIPT_LIMITS, wall_seconds=2 * least, cpu_seconds=least)
-        return not run_script(self.programs, case.language, case.buggy_code, case.tests, limits).passed
+        seen = run_script(self.programs, case.language, case.buggy_code, case.tests, limits)
+        return None if seen.passed else seen.reason

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 MARGIN = 0.5  # of the distance from the median to the outermost quantile
 _FEW = 3  # views; below, the margin is twice as wide
-_ROOM = {ACTIVATION[1]: 0.02}  # a share of neurons: where none was ever dead, one on a short program is no alarm
+# Shares: where none was ever dead, one neuron on a short program is no alarm; nor is a hundredth of a head's mass.
+_ROOM = {ACTIVATION[1]: 0.02, ATTENTION[1]: 0.02, ATTENTION[2]: 0.02}
 _TENTH = 0.1  # a positive statistic this far below all that was seen is outside whatever the margin
 
 
@@ -58,7 +59,8 @@ def limits(bands: Bands, margin: float = MARGIN) -> tuple[Array, Array]:
     low, middle, high = bands.values[..., 0], bands.values[..., 3], bands.values[..., -1]
     lower = low - margin * (middle - low)
     upper = high + margin * (high - middle) + _ROOM.get(bands.name, 0.0)
-    return np.where(low > 0, np.maximum(lower, _TENTH * low), lower), upper
+    lower = np.where(low > 0, np.maximum(lower, _TENTH * low), lower)
+    return lower.astype(np.float32), upper.astype(np.float32)
 
 
 def _outside(found: Sequence[Vitals], reference: Reference, margin: float) -> Iterator[tuple[float, Alarm]]:
@@ -67,8 +69,9 @@ def _outside(found: Sequence[Vitals], reference: Reference, margin: float) -> It
         values = attention[ATTENTION.index(bands.name)]
         yield from _each(AlarmKind.ATTENTION, bands, values, margin)
     assert reference.mean is not None and reference.deviation is not None and reference.centre is not None
-    apart = np.median([deviations(one, reference.mean, reference.deviation) for one in found], axis=0)
-    activation = (np.median([v.rms for v in found], axis=0), np.median([v.dead for v in found], axis=0), apart.max(1))
+    each = np.stack([deviations(one, reference.mean, reference.deviation) for one in found])
+    apart, largest = np.median(each, axis=0), np.median(each.max(axis=2), axis=0)
+    activation = (np.median([v.rms for v in found], axis=0), np.median([v.dead for v in found], axis=0), largest)
     for bands in reference.activation:
         values = activation[ACTIVATION.index(bands.name)]
         neurons = apart.argmax(axis=1) if bands.name == ACTIVATION[2] else None
@@ -85,8 +88,9 @@ def _each(
 ) -> Iterator[tuple[float, Alarm]]:
     """How far outside, in widths of what is allowed, and the alarm."""
     lower, upper = limits(bands, margin)
-    for place in np.argwhere((values < lower) | (values > upper) | ~np.isfinite(values)):
-        at = tuple(int(n) for n in place)
+    places: list[list[int]] = np.argwhere((values < lower) | (values > upper) | ~np.isfinite(values)).tolist()
+    for place in places:
+        at = (place[0], *place[1:])
         value, low, high = float(values[at]), float(lower[at]), float(upper[at])
         far = max(low - value, value - high) / max(high - low, 1e-9)
         head = at[1] if len(at) > 1 else None

@@ -144,7 +144,7 @@ def _patching(of: Matter) -> PatchingGrid:
 def _anomalies(of: Matter) -> tuple[Alarm, ...]:
     glass = of.opened
     if of.reference is None:
-        raise ModelError("nothing is known of this checkpoint's usual quantiles: measure it with `emend model measure`")
+        raise ModelError("this checkpoint's usual quantiles are not known: measure it with `emend model reference`")
     from repair.explain.anomalies import alarms
 
     return alarms(glass, (of.subject.view,), of.reference)

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from repair.errors import InputError, ModelError
+from repair.explain.adapters import Scaling, peft_scalings, put_beside
 from repair.explain.values import Interventions
-from repair.models.local import Format, LocalModel, answering, checked_source, read_adapted, torch_device
+from repair.models.local import Format, LocalModel, add_adapter, answering, checked_source, read_adapted, torch_device
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -108,15 +109,26 @@ class Glass:
     """A network with its parts at hand. Not for two threads at once."""
 
     def __init__(
-        self, model: PreTrainedModel, source: str | Path, name: str, *, adapted: bool, adapter: Path | None = None
+        self,
+        model: PreTrainedModel,
+        source: str | Path,
+        name: str,
+        *,
+        adapted: bool,
+        adapter: Path | None = None,
+        scalings: tuple[Scaling, ...] | None = None,
     ) -> None:
-        """Open a model; raises ModelError for one whose layers cannot be found. `adapter` is where that lies."""
+        """Open a model; `adapter`: where that lies, `scalings`: its own (None: peft's).
+
+        Raises ModelError for one whose layers cannot be found.
+        """
         from repair.models.huggingface import HuggingFaceNetwork
 
         self.model = model.eval().requires_grad_(requires_grad=False)
         self.name = name
         self.notes: tuple[str, ...] = ()
-        self._source, self._adapted = source, adapted
+        self._adapted = adapted
+        self.scalings = scalings if scalings is not None else peft_scalings(model) if adapted else ()
         self._answers: Format | None = None
         self.source, self.adapter = source, adapter
         self.decoder: nn.Module = model.get_decoder()
@@ -278,7 +290,17 @@ class Glass:
 
     def local(self) -> LocalModel:
         """It as a repair model (locate, propose, score) that remembers no prompt: make one inside of `changed`."""
-        return answering(self._source, self._network, adapted=self._adapted)
+        return answering(self.source, self._network, adapted=self._adapted)
+
+    def blank(self, seed: int = 0) -> Glass:
+        """A network of the same shape with random weights, for sanity checks (Adebayo et al. 2018)."""
+        from transformers import AutoModelForCausalLM
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(self.model.config)
+        nn.Module.to(model, self.device, torch.float32)
+        return Glass(model, self.source, f"{self.name} with random weights", adapted=self._adapted, scalings=())
 
 
 @contextmanager
@@ -328,7 +350,22 @@ def open_glass(
     name = str(source) if adapter is None else f"{source}+{adapter}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = read_adapted(source, None if adapter is None else Path(adapter))
-    if getattr(model, "hf_quantizer", None) is None:
+        model, scalings = _read(source, None if adapter is None else Path(adapter), where)
+    where_from = None if adapter is None else Path(adapter)
+    return Glass(model, source, name, adapted=adapter is not None, adapter=where_from, scalings=scalings)
+
+
+def _read(source: str | Path, adapter: Path | None, where: torch.device) -> tuple[PreTrainedModel, tuple[Scaling, ...]]:
+    """The model where it shall compute, and the scales of its adapter's layers."""
+    plain = read_adapted(source, None)
+    quantised = getattr(plain, "hf_quantizer", None) is not None
+    if not quantised:
+        nn.Module.to(plain, where, torch.float32 if where.type == "cpu" else None)
+    if adapter is None:
+        return plain, ()
+    if where.type == "cpu" and not quantised and (scalings := put_beside(plain, adapter)):
+        return plain, scalings
+    model = add_adapter(plain, adapter)
+    if not quantised:
         nn.Module.to(model, where, torch.float32 if where.type == "cpu" else None)
-    return Glass(model, source, name, adapted=adapter is not None, adapter=None if adapter is None else Path(adapter))
+    return model, peft_scalings(model)

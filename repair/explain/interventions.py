@@ -98,11 +98,7 @@ def _scaled(glass: Glass, scale: float) -> Iterator[tuple[dict[str, float], dict
     """Scale each LoRA layer; the dictionary that holds the scale, and what it held."""
     if scale == 1.0:
         return
-    from peft.tuners.lora import LoraLayer
-
-    for module in glass.model.modules():
-        if isinstance(module, LoraLayer):
-            held: dict[str, float] = module.scaling
-            before = dict(held)
-            held.update({name: value * scale for name, value in before.items()})
-            yield held, before
+    for held in glass.scalings:
+        before = dict(held)
+        held.update({name: value * scale for name, value in before.items()})
+        yield held, before

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from safetensors.torch import load_file
 
 from repair.errors import InputError, ModelError
 from repair.explain.values import Array, MethodQuality
@@ -93,11 +94,19 @@ class Reference:
 
 
 def weights_digest(glass: Glass) -> str:
-    """SHA-256 over all parameters, the adapter's too, by name and as fp32: the same on every device."""
+    """SHA-256 over all parameters and those of the adapter, by name and as fp32: the same on every device.
+
+    The adapter's come from its file, so that it does not matter who put them beside the weights.
+    """
     total = hashlib.sha256()
-    for name, parameter in sorted(glass.model.named_parameters()):
+    own = ((name.replace(".base_layer", ""), p.detach()) for name, p in glass.model.named_parameters())
+    parts = sorted((name, p) for name, p in own if ".lora_" not in name)
+    file = None if glass.adapter is None else glass.adapter / "adapter_model.safetensors"
+    if file is not None and file.is_file():
+        parts += sorted(load_file(file).items())
+    for name, parameter in parts:
         total.update(f"{name} {tuple(parameter.shape)} ".encode())
-        total.update(parameter.detach().float().cpu().contiguous().numpy().tobytes())
+        total.update(parameter.float().cpu().contiguous().numpy().tobytes())
     return total.hexdigest()
 
 

@@ -1,6 +1,6 @@
 """Vital signs: what a network is like inside while it reads one prompt, as few figures that can be compared.
 
-Attention is measured at the rows that `attention_map` watches too (ends of lines), neurons at every token, states
+Attention is measured at the ends of lines of code and at the prompt's last token, neurons at every token, states
 at the ends of lines of code. All arrays are float32.
 """
 
@@ -60,12 +60,13 @@ def vitals(glass: Glass, view: View) -> Vitals:
 
 
 def watching(read: Passage) -> Watch:
-    """What `vitals_of` needs: rows are the ends of units and the last token."""
+    """What `vitals_of` needs: rows are the ends of lines of code and the last token."""
     return Watch(rows=_rows(read), attention=True, hidden=True, neurons=True)
 
 
 def _rows(read: Passage) -> tuple[int, ...]:
-    return (*read.ends, len(read.ids) - 1)
+    """Lines of code and the last token: what else a prompt holds differs too much from one to the next."""
+    return (*(end for _, end in line_ends(read)), len(read.ids) - 1)
 
 
 def vitals_of(glass: Glass, read: Passage, seen: Seen) -> Vitals:

@@ -119,6 +119,7 @@ class ChatModel:
             "max_tokens": max(decoding.max_tokens, _MIN_TOKENS),
             "temperature": decoding.temperature if number else 0.0,
             "seed": decoding.seed + number,
+            **({"top_p": decoding.top_p} if number and decoding.top_p < 1.0 else {}),
             "stream": True,
             "stream_options": {"include_usage": True},
         }

@@ -17,7 +17,7 @@ from torch import Tensor
 from repair.candidates import Completion
 from repair.errors import ModelError
 from repair.model import Decoding, LineBelief
-from repair.models.decoding import Choice, Engine, Prefix, Row, Tree, grow
+from repair.models.decoding import Choice, Engine, Prefix, Row, Tree, beam_search, grow
 from repair.models.tokens import TokenEncoder
 from repair.prompts import LINE_TOKENS, SPECIALS, compact_prompt, compact_target, encode, line_token, truncate
 from repair.replies import Change, Unreadable, changes_nothing, check_hunks, parse_compact, render_reply
@@ -91,13 +91,19 @@ class CompactFormat:
     def propose(self, view: View, decoding: Decoding) -> Iterator[Completion]:
         """Single divergences from the lines as they are, each continued greedily, and samples; no text twice."""
         prefix = self.read(view)
+        if decoding.beams:
+            grammar = ReplyGrammar(self._words, view)
+            rows = beam_search(self._engine, prefix, grammar, decoding.beams, decoding.max_tokens)
+            found = (self._completion(row, view, decoding.max_tokens) for row in rows)
+            yield from (one for one in found if one)
+            return
         tree = self._engine.tree(prefix)
         lines = _likeliest(decoding.lines, view) or _likeliest(self.locate(view).lines, view)
         trunks = [self._trunk(view, number, weight) for number, weight in lines.items()]
         seeds = self._seeds(prefix, tree, trunks, view, decoding)
         trunk_nodes = len(tree)
         draw = torch.Generator().manual_seed(decoding.seed)
-        choice = Choice(decoding.temperature, draw, decoding.max_tokens, _IMPOSSIBLE)
+        choice = Choice(decoding.temperature, draw, decoding.max_tokens, _IMPOSSIBLE, decoding.top_p)
         seen: set[str] = set()
         for start in range(0, len(seeds), _ROWS):
             tree.rewind(trunk_nodes)
@@ -281,6 +287,10 @@ class ReplyGrammar:
         bias = torch.full_like(self.words.text, -math.inf)
         bias[self._pointers()] = 0.0
         return bias
+
+    def fork(self) -> ReplyGrammar:
+        """One in the same state that goes its own way."""
+        return copy(self)
 
     def _pointers(self) -> list[int]:
         if self._state == "txt":

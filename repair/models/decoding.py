@@ -359,6 +359,10 @@ class Grammar(Protocol):
         """Take the chosen token; True when the reply is complete."""
         ...
 
+    def fork(self) -> Grammar:
+        """One in the same state that goes its own way."""
+        ...
+
 
 @dataclass(slots=True)
 class Row:
@@ -375,12 +379,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How rows choose: argmax, or for sampled rows a draw at `temperature`."""
+    """How rows choose: argmax, or for sampled rows a draw at `temperature` among the likeliest of mass `top_p`."""
 
     temperature: float
     generator: torch.Generator
     max_tokens: int
     floor: float = -math.inf  # log-probability below which a row is given up
+    top_p: float = 1.0
 
 
 def grow(engine: Engine, tree: Tree, rows: Sequence[Row], choice: Choice) -> None:
@@ -426,6 +431,56 @@ def _choose(likely: Tensor, rows: Sequence[Row], choice: Choice) -> list[int]:
     drawn = [index for index, row in enumerate(rows) if row.sampled]
     if drawn and choice.temperature > 0:
         chances = torch.softmax(likely[drawn].cpu() / choice.temperature, -1)  # drawn on the CPU: same seed, same draw
+        chances = nucleus(chances, choice.top_p)
         for index, token in zip(drawn, torch.multinomial(chances, 1, generator=choice.generator), strict=True):
             picked[index] = int(token)
     return picked
+
+
+def nucleus(chances: Tensor, mass: float) -> Tensor:
+    """Chances (n, vocabulary) of the fewest likeliest tokens that reach `mass`, the rest 0 (Holtzman et al. 2020)."""
+    if mass >= 1.0:
+        return chances
+    ordered, at = chances.sort(-1, descending=True)
+    before = ordered.cumsum(-1) - ordered
+    return torch.zeros_like(chances).scatter(-1, at, ordered.masked_fill(before >= mass, 0.0))
+
+
+def beam_search(engine: Engine, prefix: Prefix, grammar: Grammar, width: int, max_tokens: int) -> list[Row]:
+    """The likeliest complete continuations that a beam of `width` finds, likeliest first; the same every time.
+
+    Ends when no open one can still beat the worst of `width` complete ones: log-probabilities only fall.
+    """
+    tree = engine.tree(prefix)
+    active, complete = [Row([], -1, 0.0, grammar)], list[Row]()
+    likely = prefix.after[None]
+    for _ in range(min(max_tokens, tree.room())):
+        grown = _grown(likely, active, width)
+        complete = sorted([*complete, *(row for row in grown if row.done)], key=lambda row: -row.logprob)[:width]
+        active = [row for row in grown if not row.done][:width]
+        if not active or (len(complete) == width and complete[-1].logprob >= active[0].logprob):
+            break
+        base = len(tree)
+        logits = tree.extend([row.tokens[-1] for row in active], [row.node for row in active])
+        likely = torch.log_softmax(logits, -1, dtype=torch.float32)
+        engine.written_tokens += len(active)
+        for index, row in enumerate(active):
+            row.node = base + index
+    return complete
+
+
+def _grown(likely: Tensor, rows: Sequence[Row], width: int) -> list[Row]:
+    """The likeliest continuations of rows by one token, twice as many as are kept: some of them are complete."""
+    biases = [row.grammar.bias() for row in rows]
+    neutral = torch.zeros(likely.shape[1], device=likely.device)
+    allowed = likely + torch.stack([neutral if b is None else b for b in biases])
+    totals = (allowed + torch.tensor([row.logprob for row in rows], device=likely.device)[:, None]).flatten()
+    values, places = (t.tolist() for t in totals.topk(min(2 * width, len(totals))))
+    grown: list[Row] = []
+    for value, place in zip(values, places, strict=True):
+        if value == -math.inf:
+            break
+        row, token = rows[place // likely.shape[1]], place % likely.shape[1]
+        fork = row.grammar.fork()
+        grown.append(Row([*row.tokens, token], row.node, value, fork, done=fork.accept(token)))
+    return grown

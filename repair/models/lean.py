@@ -26,7 +26,7 @@ from repair.errors import ModelError
 from repair.models.decoding import Buffer, Segment, State
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_A, _B = ".lora_A.weight", ".lora_B.weight"
+LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
 _MAX_BYTES = 1 << 30  # beyond, sharded files and memory are better left to transformers
 
 
@@ -221,9 +221,9 @@ def read_lean(directory: Path, adapter: Path | None) -> tuple[LlamaShape, dict[s
     shape, file = LlamaShape.read(directory), directory / "model.safetensors"
     if shape is None or not file.is_file() or file.stat().st_size > _MAX_BYTES:
         return None
-    scale = 0.0 if adapter is None else _lora_scale(adapter)
+    scale = 0.0 if adapter is None else lora_scale(adapter)
     changes = load_file(adapter / "adapter_model.safetensors") if adapter is not None and scale else {}
-    if scale is None or not all(name.endswith((_A, _B)) for name in changes):
+    if scale is None or not all(name.endswith((LORA_A, LORA_B)) for name in changes):
         return None
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     if not _whole(weights, shape):
@@ -251,7 +251,7 @@ def _whole(weights: dict[str, Tensor], shape: LlamaShape) -> bool:
     )
 
 
-def _lora_scale(adapter: Path) -> float | None:
+def lora_scale(adapter: Path) -> float | None:
     """Alpha / r of a plain LoRA, None for what peft itself must read."""
     try:
         table = cast("dict[str, object]", json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")))
@@ -279,10 +279,10 @@ def _lora_scale(adapter: Path) -> float | None:
 def _merge(weights: dict[str, Tensor], changes: dict[str, Tensor], scale: float, adapter: Path) -> None:
     """Add `scale * B @ A` to each weight that the adapter changes."""
     for name, first in changes.items():
-        if not name.endswith(_A):
+        if not name.endswith(LORA_A):
             continue
-        target = name.removeprefix("base_model.model.").removesuffix(_A) + ".weight"
-        second = changes.get(name.removesuffix(_A) + _B)
+        target = name.removeprefix("base_model.model.").removesuffix(LORA_A) + ".weight"
+        second = changes.get(name.removesuffix(LORA_A) + LORA_B)
         if second is None or target not in weights or weights[target].shape != (second.shape[0], first.shape[1]):
             raise ModelError(f"the adapter {adapter} does not fit the model ({target}): use the base it was made for")
         if second.shape[1] != first.shape[0]:

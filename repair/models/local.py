@@ -7,6 +7,7 @@ format, every other one the numbered format. Import this module lazily: it bring
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 import warnings
@@ -197,9 +198,9 @@ def torch_device(device: str | None) -> torch.device:
 
 def _read_model(source: str | Path) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
+    from transformers.utils.logging import disable_progress_bar
 
-    logging.disable_progress_bar()
+    disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -234,13 +235,18 @@ def _merge(network: PreTrainedModel, adapter: Path) -> PreTrainedModel:
 def read_adapted(source: str | Path, adapter: Path | None) -> PreTrainedModel:
     """A checkpoint by transformers with a LoRA adapter beside its weights, not merged. Raises ModelError."""
     network = _read_model(source)
-    if adapter is None:
-        return network
+    return network if adapter is None else add_adapter(network, adapter)
+
+
+def add_adapter(network: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """The network with a LoRA adapter beside its weights, by peft. Raises ModelError when it does not fit."""
     with _fitting_adapter(adapter):
         return cast("PreTrainedModel", _adapted(network, adapter).get_base_model())
 
 
 def _adapted(network: PreTrainedModel, adapter: Path) -> PeftModel:
+    # bitsandbytes, which peft imports, warns of a kernel that nothing here uses
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     from peft import PeftModel
 
     if not (adapter / "adapter_config.json").is_file():

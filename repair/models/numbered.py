@@ -15,7 +15,7 @@ import torch
 
 from repair.candidates import Completion
 from repair.model import Decoding, LineBelief
-from repair.models.decoding import Choice, Engine, Prefix, Row, Tree, grow
+from repair.models.decoding import Choice, Engine, Prefix, Row, Tree, beam_search, grow, nucleus
 from repair.prompts import chat_messages, numbered_prompt, truncate
 from repair.replies import Change, changes_nothing, check_hunks, parse_reply, render_reply
 from repair.views import Hunk, View
@@ -99,9 +99,18 @@ class NumberedFormat:
     def propose(self, view: View, decoding: Decoding) -> Iterator[Completion]:
         """One greedy reply, replies whose header is given by the lines' weights, and free samples; no text twice."""
         prefix = self.read(view)
-        rows = self._rows(prefix, view, decoding)[: decoding.candidates]
-        choice = Choice(decoding.temperature, torch.Generator().manual_seed(decoding.seed), decoding.max_tokens)
         seen: set[str] = set()
+        if decoding.beams:
+            found = beam_search(self._engine, prefix, ReplyText(self), decoding.beams, decoding.max_tokens)
+            for row in found:
+                completion = self._completion(row, view)
+                if completion and completion.text not in seen:
+                    seen.add(completion.text)
+                    yield completion
+            return
+        rows = self._rows(prefix, view, decoding)[: decoding.candidates]
+        generator = torch.Generator().manual_seed(decoding.seed)
+        choice = Choice(decoding.temperature, generator, decoding.max_tokens, top_p=decoding.top_p)
         for start in range(0, len(rows), _ROWS):
             tree = self._engine.tree(prefix)
             batch = self._begun(tree, rows[start : start + _ROWS])
@@ -118,7 +127,9 @@ class NumberedFormat:
         inside = {n: w for n, w in decoding.lines.items() if view.first_line <= n <= view.last_line and w > 0}
         sampled = max(decoding.candidates - 1, 0)
         free = round(sampled * min(max(decoding.samples, 0.0), 1.0)) if inside else sampled
-        chances = torch.softmax(prefix.after.cpu() / max(decoding.temperature, 1e-3), -1)
+        chances = nucleus(
+            torch.softmax(prefix.after.cpu()[None] / max(decoding.temperature, 1e-3), -1), decoding.top_p
+        )[0]
         headers = [tuple(self._text_tokens(f"@@ {number}-")) for number in inside]
         starts = [(int(prefix.after.argmax()),), *((token,) for token in _draw(chances, free, generator))]
         weights = torch.tensor(list(inside.values()), dtype=torch.float64)
@@ -187,6 +198,10 @@ class ReplyText:
         """Take a token; True when the reply is complete."""
         self.tokens.append(token)
         return self.complete()
+
+    def fork(self) -> ReplyText:
+        """One in the same state that goes its own way."""
+        return ReplyText(self.format, list(self.tokens))
 
     def complete(self) -> bool:
         """Whether the last token is an end, or the text says something beyond the reply."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from repair.errors import EmendError, InputError, ModelError
 from repair.explain.explain import Wanted
 from repair.explain.values import Explanation, Subject
-from serve.explaining.subjects import patch_of, subject_of
+from serve.explaining.subjects import asked_subject
 from serve.explaining.wire import ExplanationIn
 from serve.loaded import Shelf, load_choice
 from serve.modelnames import Choice, choose
@@ -81,15 +81,15 @@ class Computing:
     def explanation(self, body: ExplanationIn, choice: Choice, opened: Opened) -> Explanation:
         """Explain what a body says. Raises InputError naming the field, ModelError."""
         request = body.to_request(max_candidates=1, max_seconds=self._settings.max_explanation_seconds)
-        subject, notes = subject_of(request, patch_of(body, request))
+        subject, notes = asked_subject(body, request)
         explain = self._explain or _explain()
-        found = explain(
-            subject,
-            model=opened.model,
-            glass=opened.glass,
-            reference=opened.reference,
-            wanted=body.wanted(max_seconds=self._settings.max_explanation_seconds),
-        )
+        wanted = body.wanted(max_seconds=self._settings.max_explanation_seconds)
+        try:
+            found = explain(subject, model=opened.model, glass=opened.glass, reference=opened.reference, wanted=wanted)
+        except InputError as error:
+            if error.field == "candidate":  # the engine's name of it
+                raise InputError(str(error), field="edits" if body.edits else "patch") from error
+            raise
         said = (*notes, *((opened.note,) if opened.note else ()), *found.notes)
         told = {"model": choice.label, "notes": tuple(map(scrub_all, said))}
         lacking = tuple((part, scrub_all(why)) for part, why in found.unavailable)
@@ -99,7 +99,6 @@ class Computing:
 def answer_of(explanation: Explanation) -> Answer:
     """As it is sent."""
     from repair.explain.codec import explanation_json
-
     from serve.explaining.fragments import fragments
     from serve.explaining.report import report
 

@@ -45,11 +45,10 @@ def report(explanation: Explanation, *, title: str = "", when: str = "") -> str:
 
 
 def _bounded(parts: dict[str, Markup]) -> dict[str, Markup]:
-    """Leave the largest parts out until the page is small enough, and say so."""
-    kept, gone = dict(parts), Markup('<p class="soft">Left out to keep this page small: ask for this part alone.</p>')
-    sizes = {name: len(piece.encode("utf-8", "replace")) for name, piece in kept.items()}
-    for name in sorted(sizes, key=lambda one: -sizes[one]):
-        if sum(sizes.values()) <= LARGEST - _FRAME:
+    """Leave the largest tabs out until the page is small enough, and say so."""
+    kept = dict(parts)
+    for name in sorted((key for key, _ in _TABS), key=lambda key: len(parts[key]), reverse=True):
+        if sum(len(piece.encode("utf-8", "replace")) for piece in kept.values()) <= LARGEST - 50_000:
             break
-        kept[name], sizes[name] = gone, len(gone)
+        kept[name] = Markup('<p class="soft">Left out to keep this page small: ask for this part alone.</p>')
     return kept

@@ -22,6 +22,11 @@ from serve.wire import EditOut, SpanOut
 _AROUND = 20  # lines before and after a change that lies in no single view
 
 
+def asked_subject(body: ExplanationIn, request: RepairRequest) -> tuple[Subject, tuple[str, ...]]:
+    """What a body asks to explain, and notes on what of its change is left out. Raises InputError naming the field."""
+    return subject_of(request, patch_of(body, request), field="edits" if body.edits else "patch")
+
+
 def patch_of(body: ExplanationIn, request: RepairRequest) -> Patch | None:
     """The change of a body, None where it has none. Raises InputError naming `patch` or the edit at fault."""
     sources = {source.path: source for source in request.sources}
@@ -69,7 +74,7 @@ def _offset(source: Source, span: SpanOut, field: str, *, last: bool) -> int:
     return whole.start + column - 1
 
 
-def subject_of(request: RepairRequest, patch: Patch | None) -> tuple[Subject, tuple[str, ...]]:
+def subject_of(request: RepairRequest, patch: Patch | None, *, field: str = "patch") -> tuple[Subject, tuple[str, ...]]:
     """What is explained, and notes on what of the change is left out.
 
     Without a patch it is the view that holds the most suspicion before any model is asked. Raises InputError for a
@@ -87,9 +92,9 @@ def subject_of(request: RepairRequest, patch: Patch | None) -> tuple[Subject, tu
     source = request.source(changed.path)
     hunks = _hunks(source.lines, source.with_text(changed.apply(source.text)).lines)
     if not hunks:
-        raise InputError("the change adds blank lines alone: there is nothing to explain", field="patch")
+        raise InputError("the change does nothing but to add blank lines: there is nothing to explain", field=field)
     view = next((v for v in place.views if v.path == source.path and _holds(v, hunks)), None)
-    return Subject(view or _around(request, source, hunks), tuple(sorted(hunks))), notes
+    return Subject(view or _around(request, source, hunks, field), tuple(sorted(hunks))), notes
 
 
 def _hunks(old: Sequence[str], new: Sequence[str]) -> tuple[Hunk, ...]:
@@ -112,14 +117,14 @@ def _suspected(views: Sequence[View], suspects: Sequence[Suspect]) -> View:
     return max(views, key=lambda v: sum(of_line.get((v.path, n), 0.0) for n in range(v.first_line, v.last_line + 1)))
 
 
-def _around(request: RepairRequest, source: Source, hunks: Sequence[Hunk]) -> View:
+def _around(request: RepairRequest, source: Source, hunks: Sequence[Hunk], field: str) -> View:
     """A view of its own for a change that reaches over functions. Raises InputError for one that is too wide."""
     first = max(1, min(h.first for h in hunks) - _AROUND)
     last = min(source.line_count, max(h.last for h in hunks) + _AROUND)
     if last - first >= MAX_LINES:
         raise InputError(
             f"the change reaches over {last - first + 1} lines, a model is shown {MAX_LINES}: explain a part of it",
-            field="patch",
+            field=field,
         )
     clues = Clues(headline(request.defect), frames_in(request.defect, source.path), request.tests)
     return make_view(source, first, last, clues)

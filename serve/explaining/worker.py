@@ -25,7 +25,7 @@ from serve.settings import Settings
 
 _STDIN = 0
 _NICE = 10  # repairs go first
-_THREADS = 2  # more contend: 1.9 s became 40 s
+_THREADS = 1  # two contend with the repairs: 1.1 s became 27 s on a busy machine of two cores
 
 
 def work(computing: Computing, text: str, tell: Callable[[Frame], None]) -> None:
@@ -88,7 +88,7 @@ def main() -> None:
 def _few_threads() -> None:
     import torch
 
-    torch.set_num_threads(min(_THREADS, len(os.sched_getaffinity(0))))
+    torch.set_num_threads(_THREADS)
 
 
 if __name__ == "__main__":

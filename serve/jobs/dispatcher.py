@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import structlog
 
 from serve.jobs.running import Pace, Run
+from serve.journal.keeping import Keeper
 from serve.pool import Runner
 from serve.store import Store, StoreError
 from serve.store.jobs import Job
@@ -52,9 +53,11 @@ class Limits(Protocol):
 class Dispatcher:
     """Does the jobs of a store. Use it in one event loop: `start`, then `stop`."""
 
-    def __init__(self, store: Store, runner: Runner, limits: Limits, *, pace: Pace | None = None) -> None:
+    def __init__(
+        self, store: Store, runner: Runner, limits: Limits, *, pace: Pace | None = None, keeper: Keeper | None = None
+    ) -> None:
         self._store, self._runner, self._limits = store, runner, limits
-        self._pace = pace or Pace()
+        self._pace, self._keeper = pace or Pace(), keeper
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._runs: dict[Run, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -123,7 +126,7 @@ class Dispatcher:
             if job is None:
                 return
             _log.info("job begins", job=job.id, attempt=job.attempt)
-            run = Run(job, self.owner, self._store, self._call, self._pace)
+            run = Run(job, self.owner, self._store, self._call, self._pace, self._keeper)
             task = asyncio.create_task(run.work(self._runner, limits.lease_seconds))
             self._runs[run] = task
             task.add_done_callback(partial(self._over, run))

@@ -21,6 +21,8 @@ from repair.errors import EmendError
 from serve.engine import Task
 from serve.jobs.following import ring
 from serve.jobs.shown import deadline_of, located
+from serve.journal.keeping import Keeper
+from serve.journal.knowing import Noting
 from serve.pool import Refused, Runner, WorkerLost
 from serve.problems import BusyError, of_error, problem
 from serve.store import Store, StoreError
@@ -56,8 +58,12 @@ class _End:
 class Run:
     """A job that this process has claimed."""
 
-    def __init__(self, job: Job, owner: str, store: Store, call: Call, pace: Pace) -> None:
+    def __init__(
+        self, job: Job, owner: str, store: Store, call: Call, pace: Pace, keeper: Keeper | None = None
+    ) -> None:
         self.job = job
+        self._keeper = keeper
+        self._noting: Noting | None = None
         self._mine = (job.id, owner, job.attempt)
         self._store, self._call, self._pace = store, call, pace
         self._seq = job.last_seq
@@ -109,6 +115,7 @@ class Run:
     async def _worked(self, runner: Runner) -> _End:
         job = self.job
         begun = time.monotonic()
+        self._noting = self._keeper.begin(job.id, job.key_id, job.kind) if self._keeper else None
         try:
             deadline = deadline_of(job.body)
             expires = None if deadline is None else job.created / 1e6 + deadline
@@ -125,6 +132,8 @@ class Run:
         return _End("succeeded", self._result)
 
     def _take(self, told: Told, seconds: float) -> None:
+        if self._noting is not None:
+            self._noting.observe(told)
         if told.name == "result":
             self._result = told.data
             return
@@ -175,6 +184,8 @@ class Run:
                 kept = await self._until_answered(jobs.release, *self._mine)
             case state:
                 kept = await self._until_answered(jobs.finish, *self._mine, state, end.body)
+                if kept and self._keeper is not None and state == "succeeded":
+                    await self._until_answered(self._keeper.keep, self._noting, self.job.body, end.body)
         _log.info("job ended" if kept else "job lost", job=self.job.id, attempt=self.job.attempt, state=end.how)
 
     async def _until_answered(self, ask: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - of any question

@@ -9,20 +9,19 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from repair.verdicts import Verdict
-from serve.observe import traces
+from serve.observe import stages, traces
+from serve.observe.stages import STAGES, Stage
 from serve.telling import Told
 from serve.wire_jobs import JobState
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 120.0)  # seconds
-Stage = Literal["queue", "suspects", "first_candidate", "repair"]
-_STAGES: tuple[Stage, ...] = ("queue", "suspects", "first_candidate", "repair")
 _SPANS: Mapping[Stage, str] = {
     "queue": "queue", "suspects": "suspects", "first_candidate": "candidates", "repair": "judging"
 }  # fmt: skip
@@ -95,7 +94,7 @@ class Metrics:
             self.tokens.labels(kind)
         for kind in _KILLS.values():
             self.kills.labels(kind)
-        for stage in _STAGES:
+        for stage in STAGES:
             self.stages.labels(stage)
         for outcome in ("computed", "cached", "refused", "failed", "left"):
             self.explanations.labels(outcome)
@@ -120,6 +119,7 @@ class Metrics:
     def waited(self, seconds: float) -> None:
         """A worker has taken a repair that arrived so many seconds ago; for runners that know it (`serve.pool`)."""
         self.stages.labels("queue").observe(seconds)
+        stages.ended("queue", seconds)
         traces.finished("queue", seconds)
 
     def answered(self, route: str, method: str, status: int, *, seconds: float, first_byte: float) -> None:
@@ -188,6 +188,7 @@ class Course:
         self._seen.add(stage)
         now = self._clock()
         self._metrics.stages.labels(stage).observe(now - self._began)
+        stages.ended(stage, now - self._began)
         traces.finished(_SPANS[stage], now - self._last)
         self._last = now
 

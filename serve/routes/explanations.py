@@ -16,7 +16,7 @@ from serve import problems
 from serve.explaining.cache import Cache, key_of
 from serve.explaining.computing import Answer
 from serve.explaining.host import Explainer
-from serve.explaining.subjects import patch_of, subject_of
+from serve.explaining.subjects import asked_subject
 from serve.explaining.wire import EXPLANATIONS, ExplanationIn, ExplanationOut
 from serve.modelnames import Choice, choose
 from serve.parts import Parts
@@ -107,7 +107,7 @@ class _Asked:
             raise InputError("an explanation has no budget; give it seconds", field="budget")
         choice = self._choice(body)
         request = body.to_request(max_candidates=1, max_seconds=self._parts.settings.max_explanation_seconds)
-        subject_of(request, patch_of(body, request))
+        asked_subject(body, request)
         return key_of(body, choice, self._seconds(body))
 
     def _choice(self, body: ExplanationIn) -> Choice:

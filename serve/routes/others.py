@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from serve.parts import Parts
 from serve.routes.answers import as_json, documented
 from serve.security.callers import caller_of
+from serve.security.redaction import redact
 from serve.wire_jobs import FeedbackIn, ModelOut, ModelsOut
 
 _ERRORS = documented(400, 401, 403, 415, 422, 429, 503)
@@ -39,8 +40,8 @@ def work_router(parts: Parts) -> APIRouter:
     @router.post("/feedback", status_code=204, responses=_ERRORS)
     async def feedback(request: Request, body: FeedbackIn) -> Response:
         """What became of a patch. Said twice, the last word counts."""
-        key_id = caller_of(request).key_id
-        await asyncio.to_thread(parts.store.feedback.add, key_id, body.id, body.patch, body.accepted, body.comment)
+        said = (caller_of(request).key_id, body.id, body.patch, body.accepted, redact(body.comment))
+        await asyncio.to_thread(parts.store.feedback.add, *said)
         return Response(status_code=204)
 
     @router.get("/models", response_model=ModelsOut, responses=_ERRORS)

@@ -7,9 +7,10 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, Request
@@ -18,6 +19,8 @@ from fastapi.responses import Response, StreamingResponse
 from repair.errors import EmendError
 from serve import problems
 from serve.engine import Task
+from serve.journal.keeping import Keeper
+from serve.journal.knowing import Noting
 from serve.parts import Parts
 from serve.pool import Refused
 from serve.routes.answers import (
@@ -33,7 +36,6 @@ from serve.routes.answers import (
 )
 from serve.routes.replies import Replies
 from serve.security.callers import caller_of
-from serve.security.redaction import redact_json
 from serve.telling import Told
 from serve.wire import EXAMPLES, LocalizationOut, RepairIn, RepairOut
 
@@ -103,6 +105,7 @@ class _Asked:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._keeper = Keeper(parts.store.journal, on=parts.settings.journal)
         self._replies = Replies(parts.store, parts.settings.max_seconds)
 
     async def answer(self, request: Request, kind: Kind, body: RepairIn, key: str | None) -> Response:
@@ -113,44 +116,52 @@ class _Asked:
         async with self._replies.one(caller.key_id, key, digest) as reply:
             if reply.earlier is not None:
                 return Answer(*reply.earlier).response()
-            events = performed(self._parts.runner, task)
+            request_id = getattr(request.state, "request_id", "")
+            noting = self._keeper.begin(task.id, caller.key_id, kind, request_id)
+            events = _noted(performed(self._parts.runner, task), noting)
+            keep = partial(self._keep, noting, task.body)
             if kind == "repair" and wants_events(request):
-                return await self._stream(task, events, caller.key_id)
+                return await _stream(events, keep)
             answer = await _whole(request, events)
             if answer is None:
                 return Response(status_code=499)  # the client has left; nobody reads this
-            await self._keep(task, answer, caller.key_id)
+            if answer.status == 200:
+                await keep(answer.body)
             if answer.status < 500:  # what failed on our side may be asked for again
                 await reply.keep(answer.status, answer.media_type, answer.body)
             return answer.response()
 
-    async def _stream(self, task: Task, events: AsyncGenerator[Told], key_id: str) -> Response:
-        try:
-            first = await anext(events)  # so that a refusal has its own status
-        except (EmendError, Refused) as error:
-            return problems.response(problem_of(error))
+    async def _keep(self, noting: Noting | None, request_json: str, answer_json: str) -> None:
+        if noting is not None:
+            await asyncio.to_thread(self._keeper.keep, noting, request_json, answer_json)
 
-        async def lines() -> AsyncGenerator[str]:
-            async with aclosing(events):
-                yield sse(first.name, first.data)
-                try:
-                    async for told in events:
-                        if told.name == "result":
-                            await self._keep(task, Answer(200, _JSON, told.data), key_id)
-                        yield sse(told.name, told.data)
-                except (EmendError, Refused) as error:
-                    yield sse("error", json.dumps(problem_of(error)))
 
-        return StreamingResponse(kept_alive(lines()), media_type=EVENT_STREAM, headers=STREAM_HEADERS)
+async def _noted(events: AsyncGenerator[Told], noting: Noting | None) -> AsyncGenerator[Told]:
+    async with aclosing(events):
+        async for told in events:
+            if noting is not None:
+                noting.observe(told)
+            yield told
 
-    async def _keep(self, task: Task, answer: Answer, key_id: str) -> None:
-        """Into the journal, where the operator switched it on."""
-        if self._parts.settings.journal and answer.status == 200:
-            await asyncio.to_thread(self._add, task.id, key_id, task.body, answer.body)
 
-    def _add(self, repair_id: str, key_id: str, request_text: str, answer_text: str) -> None:
-        """Blocks: redacting a large body takes a while."""
-        self._parts.store.journal.add(repair_id, key_id, redact_json(request_text), redact_json(answer_text))
+async def _stream(events: AsyncGenerator[Told], keep: Callable[[str], Awaitable[None]]) -> Response:
+    try:
+        first = await anext(events)  # so that a refusal has its own status
+    except (EmendError, Refused) as error:
+        return problems.response(problem_of(error))
+
+    async def lines() -> AsyncGenerator[str]:
+        async with aclosing(events):
+            yield sse(first.name, first.data)
+            try:
+                async for told in events:
+                    if told.name == "result":
+                        await keep(told.data)
+                    yield sse(told.name, told.data)
+            except (EmendError, Refused) as error:
+                yield sse("error", json.dumps(problem_of(error)))
+
+    return StreamingResponse(kept_alive(lines()), media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
 async def _whole(request: Request, events: AsyncGenerator[Told]) -> Answer | None:

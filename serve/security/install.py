@@ -35,7 +35,7 @@ def install(app: FastAPI, settings: Settings, authority: Authority, metrics: Met
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=list(_SENT),
             expose_headers=list(_SHOWN),
             allow_credentials=False,  # the cookie is for our own pages only

@@ -47,10 +47,17 @@ ROUTES: Mapping[tuple[str, str], Need] = {
     ("POST", "/v1/keys"): "admin",
     ("DELETE", "/v1/keys/{key_id}"): "admin",
     ("GET", "/v1/journal"): "admin",
+    ("GET", "/v1/journal/export"): "admin",
     ("GET", "/v1/journal/{entry_id}"): "admin",
     ("DELETE", "/v1/journal/{entry_id}"): "admin",
+    ("PUT", "/v1/journal/{entry_id}/labels/{label}"): "admin",
+    ("DELETE", "/v1/journal/{entry_id}/labels/{label}"): "admin",
+    ("GET", "/journal"): "admin",
+    ("GET", "/journal/{entry_id}"): "admin",
 }
-PAGES = frozenset({"/", "/jobs", "/jobs/{job_id}", "/keys", "/why", "/model"})  # a browser without a session is sent to /login
+PAGES = frozenset(
+    {"/", "/jobs", "/jobs/{job_id}", "/keys", "/why", "/model", "/journal", "/journal/{entry_id}"}
+)  # a browser without a session is sent to /login
 OTHER = "other"  # the label of what is not in the table
 
 

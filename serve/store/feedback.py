@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select
@@ -44,6 +45,15 @@ class Feedback:
         query = select(feedback).where(feedback.c.subject_id == subject_id)
         query = query.order_by(feedback.c.patch, feedback.c.created)
         return [Said(**row) for row in self._database.read(lambda c: c.execute(query).mappings().all())]
+
+    def of_all(self, subject_ids: Sequence[str]) -> dict[str, list[Said]]:
+        """The same of several, by id; those of which nothing was said are left out."""
+        query = select(feedback).where(feedback.c.subject_id.in_(tuple(subject_ids)))
+        query = query.order_by(feedback.c.patch, feedback.c.created)
+        found: dict[str, list[Said]] = {}
+        for row in self._database.read(lambda c: c.execute(query).mappings().all()):
+            found.setdefault(row["subject_id"], []).append(Said(**row))
+        return found
 
     def prune(self, days: float) -> int:
         """Delete what was said longer ago. How much."""

@@ -24,6 +24,12 @@ from sqlalchemy.types import TypeDecorator
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
+JOURNAL_FACTS = (
+    "kind", "request_id", "language", "error_type", "error_kind", "edit_kind", "model", "adapter", "verdict",
+    "suggested", "timing",
+)  # fmt: skip
+"""What is known of an entry of the journal beside its texts; empty where it is not known."""
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -50,6 +56,10 @@ def _text(
 ) -> Column[str]:
     more = [ForeignKey(reference, ondelete="CASCADE")] if reference else []
     return Column(name, PlainText(), *more, primary_key=primary_key, nullable=nullable, index=index)
+
+
+def _fact(name: str) -> Column[str]:
+    return Column(name, PlainText(), nullable=False, server_default="")
 
 
 def _time(name: str, *, nullable: bool = False, index: bool = False) -> Column[int]:
@@ -151,7 +161,23 @@ journal = Table(
     _time("created"),
     _text("request"),
     _text("answer"),
+    *(_fact(name) for name in JOURNAL_FACTS),
     Index("ix_journal_created", "created", "id"),
+)  # fmt: skip
+
+journal_labels = Table(
+    "journal_labels", metadata,
+    _text("entry_id", "journal.id", primary_key=True),
+    _text("label", primary_key=True),
+    Index("ix_journal_labels_label", "label"),
+)  # fmt: skip
+
+journal_summaries = Table(
+    "journal_summaries", metadata,
+    _text("entry_id", "journal.id", primary_key=True),
+    _text("kind", primary_key=True),
+    _text("summary"),  # JSON
+    _time("created"),
 )  # fmt: skip
 
 batch_runs = Table(

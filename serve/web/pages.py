@@ -7,7 +7,7 @@ session to end). Everything else the scripts of the page ask of /v1, as any clie
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Protocol, cast, get_args
 from urllib.parse import urlencode
@@ -46,13 +46,18 @@ class Look(Protocol):
         ...
 
 
-def page_router(look: Look) -> APIRouter:
-    """The routes of the pages and of their static files. Raises OSError where the files of the package are missing."""
+def page_router(look: Look, *more: Callable[[APIRouter, Pages], None]) -> APIRouter:
+    """The routes of the pages and of their static files; `more` adds those of other modules.
+
+    Raises OSError where the files of the package are missing.
+    """
     router = APIRouter(include_in_schema=False)
     assets = Assets.read(_HERE / "static", _PICTURES)
-    pages = _Pages(assets)
+    pages = Pages(assets)
     _add_jobs(router, look, pages)
     add_glass_pages(router, look, pages)
+    for add in more:
+        add(router, pages)
 
     @router.get("/")
     async def repair(request: Request) -> Response:
@@ -77,7 +82,7 @@ def page_router(look: Look) -> APIRouter:
     return router
 
 
-def _add_jobs(router: APIRouter, look: Look, pages: _Pages) -> None:
+def _add_jobs(router: APIRouter, look: Look, pages: Pages) -> None:
     @router.get("/jobs")
     async def jobs(
         request: Request,
@@ -85,8 +90,8 @@ def _add_jobs(router: APIRouter, look: Look, pages: _Pages) -> None:
         before: Annotated[str | None, Query(max_length=100)] = None,
         hx_request: Annotated[bool, Header()] = False,
     ) -> Response:
-        if _visitor(request) is None:
-            return _to_login()
+        if visitor(request) is None:
+            return to_login()
         found = await look.jobs(request, state, before)
         name = "job_rows" if hx_request else "jobs"
         answer = pages.show(request, name, found=found, state=state, before=before, states=_STATES)
@@ -95,15 +100,15 @@ def _add_jobs(router: APIRouter, look: Look, pages: _Pages) -> None:
 
     @router.get("/jobs/{job_id}")
     async def job(request: Request, job_id: str) -> Response:
-        if _visitor(request) is None:
-            return _to_login()
+        if visitor(request) is None:
+            return to_login()
         body = await look.submitted(request, job_id)
         if body is None:
             return pages.render(request, "missing", 404, {})
         return pages.show(request, "repair", job=job_id, submitted=json.loads(body))
 
 
-class _Pages:
+class Pages:
     """Templates and what all of them are told."""
 
     def __init__(self, assets: Assets) -> None:
@@ -113,30 +118,31 @@ class _Pages:
 
     def show(self, request: Request, name: str, **values: object) -> Response:
         """A page, or the way to /login for who is not known."""
-        return _to_login() if _visitor(request) is None else self.render(request, name, 200, values)
+        return to_login() if visitor(request) is None else self.render(request, name, 200, values)
 
     def knows(self, request: Request) -> bool:
         """Whether the caller is known."""
-        return _visitor(request) is not None
+        return visitor(request) is not None
 
     def render(self, request: Request, name: str, status: int, values: Mapping[str, object]) -> Response:
         """A page, whoever asks."""
-        state, visitor = request.state, _visitor(request)
+        state, caller = request.state, visitor(request)
         common = {
             "page": name,
             "nonce": state.csp_nonce,
             "csrf": getattr(state, "csrf", ""),
             "session": bool(getattr(state, "session", "")),
-            "known": visitor is not None,
-            "may_jobs": visitor is not None and visitor.may("jobs"),
-            "may_keys": visitor is not None and visitor.may("admin"),
+            "known": caller is not None,
+            "may_jobs": caller is not None and caller.may("jobs"),
+            "may_keys": caller is not None and caller.may("admin"),
         }
         return HTMLResponse(
             self._templates.get_template(f"{name}.html").render({**self._told, **common, **values}), status
         )
 
 
-def _visitor(request: Request) -> Visitor | None:
+def visitor(request: Request) -> Visitor | None:
+    """Who calls, None where nobody is logged in."""
     return cast("Visitor | None", getattr(request.state, "caller", None))
 
 
@@ -149,5 +155,6 @@ def _jobs_url(state: str | None = None, before: str | None = None) -> str:
     return f"/jobs?{urlencode(given)}" if given else "/jobs"
 
 
-def _to_login() -> Response:
+def to_login() -> Response:
+    """The way to /login."""
     return RedirectResponse("/login", 303)

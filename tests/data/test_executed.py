@@ -73,7 +73,7 @@ def made(runner, seed=3):
 
 def run_script(program, tests):
     script = "\n\n".join([program, "\n".join(tests)])
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_every_example_fails_as_it_says(runner):

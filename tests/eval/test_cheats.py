@@ -22,8 +22,9 @@ CASE = Case(
     "area", "python", BUGGY, "assert area(3, 4) == 12\n", fixed_code=FIXED,
     held_out_tests="assert area(5, 6) == 30\nassert area(1, 1) == 1\n",
 )  # fmt: skip
-SHORT = Limits(wall_seconds=1.5, cpu_seconds=1.0)
-CONDITIONS = Conditions(candidates=30, seconds=30)
+SHORT = Limits(wall_seconds=1.5, cpu_seconds=1.0)  # for what does not end
+LONG = Limits(wall_seconds=60.0, cpu_seconds=1.0)
+CONDITIONS = Conditions(candidates=30, seconds=300)
 
 CHEATS = {
     "leaves with status 0": "import os\nos._exit(0)\n",
@@ -85,7 +86,7 @@ def test_no_cheat_is_plausible(programs, code):
 @pytest.mark.parametrize("code", TROUBLES.values(), ids=TROUBLES)
 def test_no_trouble_breaks_the_judge(programs, code):
     assert not Judge(CASE, programs, SHORT).decide(to(code)).plausible
-    assert Judge(CASE, programs, SHORT).decide(to(FIXED)).correct, "the next program is judged as ever"
+    assert Judge(CASE, programs).decide(to(FIXED)).correct, "the next program is judged as ever"
 
 
 def test_an_equal_to_everything_passes_the_tests_and_is_not_correct(programs):
@@ -132,7 +133,7 @@ def test_a_model_that_answers_garbage_is_told(sandbox):
     ],
 )
 def test_a_broken_row_is_left_out(programs, change, reason):
-    assert reason in unfit(replace(CASE, **change), programs, SHORT)
+    assert reason in unfit(replace(CASE, **change), programs, LONG)
 
 
 def test_a_flaky_row_is_left_out(programs):

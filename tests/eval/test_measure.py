@@ -19,7 +19,7 @@ CASE = Case(
     "area", "python", FIXED.replace("*", "+"), "assert area(3, 4) == 12\n",
     fixed_code=FIXED, held_out_tests="assert area(5, 6) == 30\nassert area(1, 1) == 1\n",
 )  # fmt: skip
-CONDITIONS = Conditions(candidates=40, seconds=60)
+CONDITIONS = Conditions(candidates=40, seconds=300)
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ def loaded(tmp_path_factory):
     told = {"names": NAMES, "folder": str(FOLDER), "root": str(ROOT), "calls": list(CALLS.values())}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], input=json.dumps(told), cwd=place, capture_output=True, text=True,
-        env=environment, timeout=100, check=False,
+        env=environment, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

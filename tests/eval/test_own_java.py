@@ -12,7 +12,7 @@ from tests.eval import own_suites
 
 LANGUAGE = "java"
 CASES = own_suites.cases_of(LANGUAGE)
-LIMITS = Limits(wall_seconds=60.0, cpu_seconds=40.0)
+LIMITS = Limits(wall_seconds=150.0, cpu_seconds=40.0)
 OVERFITTING = (
     ("tingche-shoufei", "(fenzhong + 59) / 60", "fenzhong / 60 + 1"),
     ("rating-board", "return (double) total / given.size();", "return total / given.size() + 0.5;"),

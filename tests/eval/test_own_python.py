@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATH = ROOT / "eval" / "suites" / "emend_python.jsonl"
 SUITE = read_suite(PATH)
 HANGING = {"emend-py/next-opening"}  # too slow to wait for in full
-LIMITS = Limits(wall_seconds=4.0, cpu_seconds=0.6)
+LIMITS = Limits(wall_seconds=60.0, cpu_seconds=1.0)
 ORDER = [
     "id", "language", "buggy_code", "fixed_code", "tests", "held_out_tests", "error", "entry_point", "bug_type",
     "source", "license",

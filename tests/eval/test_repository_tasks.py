@@ -91,7 +91,7 @@ def sandbox():
     return find_sandbox(Tier.C)
 
 
-CONDITIONS = Conditions(candidates=16, seconds=60, extra=0)
+CONDITIONS = Conditions(candidates=16, seconds=300, extra=0)
 
 
 def knowing():

@@ -23,7 +23,7 @@ CASES = 4
 
 def row(n):
     fixed = f"def fee{n}(days):\n    sum = {n}\n    for i in range(days):\n        sum += i * {n + 2}\n    return sum\n"
-    slow = "import time\ntime.sleep(0.02)\n" if n == CASES - 1 else ""  # so that the end is not missed
+    slow = "import time\ntime.sleep(0.05)\n" if n == CASES - 1 else ""  # so that the end is not missed
     tests = slow + "".join(f"assert fee{n}({d}) == {n + (n + 2) * d * (d - 1) // 2}\n" for d in (0, 1, 3))
     return {
         "id": f"fee-{n}", "language": "python", "fixed_code": fixed, "tests": tests, "bug_type": "operator",
@@ -63,7 +63,7 @@ def rows(path):
 
 
 def wait_for(condition, process):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 250
     while not condition() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
 
@@ -85,7 +85,7 @@ def undisturbed(suite):
 
 def test_two_runs_give_the_same_figures(suite, undisturbed):
     again = suite.parent / "again.jsonl"
-    assert started(suite, again, "--jobs", "2", "--limit", "2").wait(timeout=100) == 0
+    assert started(suite, again, "--jobs", "2", "--limit", "2").wait(timeout=300) == 0
     assert figures(again) == figures(undisturbed)[:2]
     assert rows(again) == 2
     assert rows(undisturbed) == CASES
@@ -121,5 +121,5 @@ def test_a_lost_worker_costs_nothing(suite, undisturbed, tmp_path):
     lost = worker()
     assert lost is not None
     lost.kill()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert figures(out) == figures(undisturbed)

@@ -19,7 +19,7 @@ from repair.sandboxes.select import find_sandbox
 from repair.views import Hunk
 from tests.eval.robustness_cases import PYTHON
 
-FEW = Conditions(candidates=1, seconds=20)
+FEW = Conditions(candidates=1, seconds=300)
 PLAN = Plan(FEW, SearchPlan(Method.GREEDY, 16))
 
 

@@ -20,10 +20,10 @@ os.environ |= {
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # a lost node is noticed within two seconds
+    # a lost node, which refuses to be asked, is noticed within two seconds; a slow one is none
     "RAY_health_check_initial_delay_ms": "500",
     "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "500",
+    "RAY_health_check_timeout_ms": "20000",
     "RAY_health_check_failure_threshold": "3",
 }
 
@@ -70,9 +70,12 @@ def fails(folder, number):
         (Path(folder) / f"cleaned {number}").touch()
 
 
-def leaves(shelf, number):
+def leaves(shelf, folder, number):
     """Wait until all run at the same time on both nodes, so that each node keeps some."""
-    time.sleep(0.5)
+    (Path(folder) / f"{number}").touch()
+    until = time.monotonic() + 60
+    while len(list(Path(folder).iterdir())) < 3 and time.monotonic() < until:
+        time.sleep(0.01)
     return where(), shelf.put(bytes([number]) * 300_000)
 
 
@@ -206,7 +209,8 @@ def check_unloadable(cluster, nodes):
 def check_killed_node(cluster, nodes):
     """Kill -9 everything of the second node while items are computed on it, what it has put on the shelf gone."""
     shelf = cluster.shelf()
-    left = list(cluster.map(partial(leaves, shelf), range(3)))
+    with tempfile.TemporaryDirectory() as folder:
+        left = list(cluster.map(partial(leaves, shelf, folder), range(3)))
     both = list(cluster.map(partial(takes, shelf), [ticket for _, ticket in left]))
     head = where()
     with tempfile.TemporaryDirectory() as folder:

@@ -5,8 +5,6 @@ The cluster is started once, by `cluster_checks.py`, which does each check and p
 
 import pytest
 
-pytestmark = pytest.mark.timeout(220)  # the cluster is started by the first of them
-
 
 @pytest.fixture
 def seen(on_ray):

@@ -403,7 +403,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_hostile_megabyte_takes_less_than_a_second(piece):
+def test_a_hostile_megabyte_takes_linear_time(piece):
     whole = piece * (1_000_000 // len(piece))
     in_lines = (piece.replace("\n", " ") * (900 // len(piece) + 1) + "\n") * 1_000
     for text in (whole, in_lines):
@@ -411,7 +411,7 @@ def test_a_hostile_megabyte_takes_less_than_a_second(piece):
         defect = parse_error(text)
         headline(defect)
         frames_in(defect, "a.py")
-        assert time.process_time() - started < 1.0
+        assert time.process_time() - started < 20  # a quadratic reader takes hours
 
 
 # --- live processes ---------------------------------------------------------------------------------------------

@@ -33,20 +33,21 @@ class NoQueue:
         self.told += 1
 
 
-def parts_of(runner, store, *, checks=None, queue=None, **settings):
+def parts_of(runner, store, *, checks=None, queue=None, explainer=None, **settings):
     """What routes work with, around a runner and a store."""
     chosen = Settings(**{"auth": "off", "model": "none", **settings})
     models = LocalModels(chosen)
-    return Parts(chosen, runner, store, models, queue or NoQueue(), Metrics(), asyncio.Event(), checks or {})
+    queue, draining = queue or NoQueue(), asyncio.Event()
+    return Parts(chosen, runner, store, models, queue, Metrics(), draining, checks or {}, explainer)
 
 
 @contextmanager
-def served(runner, *, checks=None, queue=None, store=None, **settings):
+def served(runner, *, checks=None, queue=None, store=None, explainer=None, **settings):
     """The address of an app around `runner`, served by uvicorn in a thread, with a store of its own."""
     listening = socket.create_server(("127.0.0.1", 0))
     with tempfile.TemporaryDirectory() as folder:
         own = store or Store.open(f"sqlite:///{folder}/emend.db")
-        parts = parts_of(runner, own, checks=checks, queue=queue, **settings)
+        parts = parts_of(runner, own, checks=checks, queue=queue, explainer=explainer, **settings)
         config = uvicorn.Config(create_app(parts), log_level="critical", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -57,7 +58,7 @@ def served(runner, *, checks=None, queue=None, store=None, **settings):
         finally:
             parts.draining.set()
             server.should_exit = True
-            thread.join(20)
+            thread.join(60)
             if store is None:
                 own.close()
 
@@ -93,10 +94,10 @@ def serving_over(*options, auth="off", **environment):
         raise AssertionError(f"the service did not start: {told}")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=90):
     """Wait until `condition()` holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -110,7 +110,7 @@ def checkout(tmp_path):
         script = next(s["run"] for s in workflow_steps() if s.get("name") == name)
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]  # as GitHub runs it
         return subprocess.run(
-            command, cwd=project, env=environment, capture_output=True, text=True, timeout=100, check=False
+            command, cwd=project, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     return project, step

@@ -79,7 +79,7 @@ def test_comparing_says_what_is_wrong_in_one_sentence(weak, tmp_path):
     other.write_text('[{"suite": "suite", "plausible": {}}]')
     done = subprocess.run(
         [sys.executable, "-m", "serve", "eval", "compare", str(other), str(weak)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stdout == ""

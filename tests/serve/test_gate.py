@@ -1,7 +1,7 @@
 import asyncio
 import gzip
 import json
-import time
+import tracemalloc
 import zlib
 
 import pytest
@@ -24,9 +24,9 @@ async def echo(scope, receive, send):
 JSON = (b"content-type", b"application/json")
 
 
-def ask(*chunks, headers=(JSON,), limit=10, stalls=False, **target):
+def ask(*chunks, headers=(JSON,), limit=10, stalls=False, patience=90, **target):
     """Send chunks through a gate that lets `limit` bytes pass; returns status and body of the answer."""
-    gate = Gate(echo, max_body_bytes=limit, body_seconds=0.2, hosts=("127.0.0.1",))
+    gate = Gate(echo, max_body_bytes=limit, body_seconds=patience, hosts=("127.0.0.1",))
     waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     if not stalls:
         waiting.append({"type": "http.request", "body": b"", "more_body": False})
@@ -34,7 +34,7 @@ def ask(*chunks, headers=(JSON,), limit=10, stalls=False, **target):
 
     async def receive():
         if not waiting:
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
         return waiting.pop(0)
 
     async def send(message):
@@ -64,7 +64,7 @@ def test_lying_length_is_refused():
 
 
 def test_slow_body_is_refused():
-    assert ask(b"abc", stalls=True)[0] == 408
+    assert ask(b"abc", stalls=True, patience=0.2)[0] == 408
 
 
 def test_a_length_beyond_all_bounds_is_refused():
@@ -112,9 +112,11 @@ def test_gzip_is_read():
 
 def test_a_gzip_bomb_is_refused_after_the_limit():
     bomb = gzip.compress(b"a" * 200_000_000, compresslevel=1)
-    began = time.process_time()
+    tracemalloc.start()
     assert zipped(bomb, limit=1_000_000)[0] == 413
-    assert time.process_time() - began < 0.2
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8_000_000  # bytes: the rest of it was never unpacked
 
 
 @pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b'"abc"')[:-5], gzip.compress(b'"a"') + b"more"])
@@ -144,7 +146,7 @@ def test_a_client_that_leaves_in_the_middle_reaches_nobody():
     async def send(message):
         reached.append(message)
 
-    gate = Gate(app, max_body_bytes=10, body_seconds=1, hosts=None)
+    gate = Gate(app, max_body_bytes=10, body_seconds=90, hosts=None)
     asyncio.run(gate({"type": "http", "headers": [], "path": "/", "query_string": b""}, receive, send))
     assert reached == []
 
@@ -154,7 +156,7 @@ def test_a_client_that_leaves_in_the_middle_reaches_nobody():
     [(b"127.0.0.1:80", 200), (b"127.0.0.1", 200), (b"evil.example", 403), (b"127.0.0.1.evil.example", 403), (b"", 403)],
 )
 def test_foreign_host_names_are_refused(host, status):
-    gate = Gate(echo, max_body_bytes=10, body_seconds=1, hosts=("127.0.0.1",))
+    gate = Gate(echo, max_body_bytes=10, body_seconds=90, hosts=("127.0.0.1",))
     sent = []
 
     async def receive():
@@ -168,7 +170,7 @@ def test_foreign_host_names_are_refused(host, status):
 
 
 def test_ipv6_host():
-    gate = Gate(echo, max_body_bytes=10, body_seconds=1, hosts=("[::1]",))
+    gate = Gate(echo, max_body_bytes=10, body_seconds=90, hosts=("[::1]",))
     sent = []
 
     async def receive():

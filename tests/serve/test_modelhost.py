@@ -87,7 +87,7 @@ def test_answers_are_those_of_the_model_loaded_here(settings: Settings, hosted: 
     assert there.usage == here.usage != Usage()
     assert hosted.get("nothing") is None
     assert local.listed() == hosted.listed()
-    assert 0 < hosted.ready(10.0) < 10.0
+    assert 0 < hosted.ready(90.0) < 90.0
 
 
 def test_the_socket_is_private_and_the_secret_in_no_argument(host: ModelHost) -> None:
@@ -107,7 +107,7 @@ def test_only_the_types_of_the_protocol_are_read(settings: Settings, host: Model
         wire.send(Path("/etc/passwd"))
         with pytest.raises(EOFError):
             wire.recv()
-    assert hosted.ready(10.0) > 0
+    assert hosted.ready(90.0) > 0
 
 
 @pytest.mark.parametrize("source", ["hosted", "local"])
@@ -131,7 +131,7 @@ def test_what_cannot_be_loaded_fails_its_caller_without_telling_paths(settings: 
     with pytest.raises(ModelError) as failed:
         answers(hosted.get("broken"))
     assert str(settings.adapters_dir) not in str(failed.value)
-    assert hosted.ready(10.0) > 0
+    assert hosted.ready(90.0) > 0
 
 
 def test_an_adapter_that_is_put_there_later_is_used_and_loaded_again_when_it_changes(
@@ -166,7 +166,7 @@ def test_a_killed_process_is_replaced_at_the_same_address_and_clients_notice_not
     expected = answers(model)
     address, secret, first = host.address, host.secret, host.pid
     os.kill(first, signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while host.alive and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not host.alive
@@ -186,31 +186,47 @@ def test_a_killed_process_is_replaced_at_the_same_address_and_clients_notice_not
     host.restart()
 
 
+LINES = tuple(f"    total = total + values[{n}] * weights[{n}]" for n in range(12))
+ALL = dict.fromkeys(range(1, 13), 1 / 12)
+
+
+def refused(hosted: HostedModels, calls: int) -> bool:
+    """Whether a small question is refused now because so many are answered."""
+    model = hosted.get()
+    assert model is not None
+    try:
+        model.locate(VIEW)
+    except ModelError as error:
+        assert f"busy with {calls} calls" in str(error)
+        return True
+    return False
+
+
 def test_more_calls_than_may_wait_are_refused_and_a_stop_lets_the_others_end() -> None:
     settings = Settings(workers=1, waiting=1)
     host = start_host(settings)
     hosted = HostedModels(settings, host.address, host.secret, patience=0.0)
-    long = Decoding(dict.fromkeys(range(1, 13), 1 / 12), candidates=300)
-    lines = tuple(f"    total = total + values[{n}] * weights[{n}]" for n in range(12))
-    asked = [View("a.py", "python", 1, lines, error=f"error {n}") for n in range(6)]
 
-    def ask(view: View) -> int:
+    def ask(number: int) -> int:
         model = hosted.get()
         assert model is not None
-        try:
-            return len(list(model.propose(view, long)))
-        except ModelError as error:
-            assert "busy with 2 calls" in str(error)
-            return 0
+        while True:
+            try:
+                view = View("a.py", "python", 1, LINES, error=f"error {number}")
+                return len(list(model.propose(view, Decoding(ALL, candidates=150))))
+            except ModelError as error:  # a small question was there before
+                assert "busy with 2 calls" in str(error)
 
-    with ThreadPoolExecutor(7) as threads:
-        running = [threads.submit(ask, view) for view in asked]
-        time.sleep(0.15)  # the two that were let in are computing
-        stopped = threads.submit(host.stop, 60.0)
-        counts = [r.result() for r in running]
+    with ThreadPoolExecutor(3) as threads:
+        running = [threads.submit(ask, number) for number in range(2)]
+        while not refused(hosted, 2):
+            for number, one in enumerate(running):
+                if one.done():  # we were too slow to see it: once more
+                    assert one.result() > 100
+                    running[number] = threads.submit(ask, number)
+        stopped = threads.submit(host.stop, 100.0)
+        assert all(one.result() > 100 for one in running)
         stopped.result()
-    assert sum(count > 100 for count in counts) == 2
-    assert counts.count(0) == 4
     assert not host.alive
     assert not Path(host.address).parent.exists()
 
@@ -219,15 +235,20 @@ def test_what_a_caller_asked_who_left_is_given_up() -> None:
     settings = Settings(workers=1, waiting=0)
     host = start_host(settings)
     hosted = HostedModels(settings, host.address, host.secret)
-    lines = tuple(f"    total = total + values[{n}] * weights[{n}]" for n in range(12))
-    view = View("a.py", "python", 1, lines)
-    decoding = Decoding(dict.fromkeys(range(1, 13), 1 / 12), candidates=2000)
+    decoding = Decoding(ALL, candidates=20_000)  # of a minute
+    deadline = time.monotonic() + 60
     with Client(host.address, "AF_UNIX", authkey=host.secret) as wire:
-        send(wire, Question("propose", view=view, decoding=decoding))
-        time.sleep(0.1)
-        with pytest.raises(ModelError, match="busy with 1 calls"):
-            answers(hosted.get())
-    time.sleep(0.5)  # the whole answer takes many times as long
+        while True:
+            send(wire, Question("propose", view=View("a.py", "python", 1, LINES), decoding=decoding))
+            while not (busy := refused(hosted, 1)) and not wire.poll(0.01):
+                assert time.monotonic() < deadline
+            if busy:
+                break
+            wire.recv_bytes()  # a small question was there before: once more
+    deadline = time.monotonic() + 20
+    while refused(hosted, 1):
+        assert time.monotonic() < deadline, "it is not given up"
+        time.sleep(0.02)
     assert answers(hosted.get())
     host.stop()
 
@@ -235,7 +256,7 @@ def test_what_a_caller_asked_who_left_is_given_up() -> None:
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, time\nfrom serve.modelhost import start_host\nfrom serve.settings import Settings\n"
-        "host = start_host(Settings(model='none'))\nprint(host.pid, flush=True)\ntime.sleep(60)\n"
+        "host = start_host(Settings(model='none'))\nprint(host.pid, flush=True)\ntime.sleep(600)\n"
     )
     root = Path(__file__).resolve().parents[2]
     starter = subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True)
@@ -245,7 +266,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     starter.kill()
     starter.wait()
     starter.stdout.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while _runs(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _runs(pid)

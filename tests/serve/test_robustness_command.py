@@ -32,7 +32,7 @@ def emend(directory, *argv):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, "-m", "serve", *words(*argv)], cwd=directory, capture_output=True, text=True, env=environment,
-        timeout=110, check=False,
+        timeout=300, check=False,
     )  # fmt: skip
 
 

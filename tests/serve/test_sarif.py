@@ -59,7 +59,7 @@ def schema(tmp_path_factory):
     folder = tmp_path_factory.mktemp("schema")
     command = ["npm", "pack", "--silent", "--fetch-retries=0", "--fetch-timeout=20000", SCHEMA_PACKAGE]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         pytest.skip(f"npm cannot fetch the schema: {error}")
     if done.returncode:
@@ -372,7 +372,12 @@ def test_fix_tells_in_sarif(project, capfd, schema):
 
 
 def test_fix_tells_github(project, capfd):
-    assert fix.run(asked("calc.py", test="python -m pytest -q test_calc.py"), output="github") == 0
+    assert (
+        fix.run(
+            asked("calc.py", test="PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q test_calc.py"), output="github"
+        )
+        == 0
+    )
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].startswith("::error file=calc.py,line=2,endLine=2,title=Patch by Emend::Plausible patch")
     assert all(re.match(r"::(error|warning|notice) file=calc\.py,", line) for line in lines)
@@ -417,12 +422,17 @@ def test_alerts_and_their_patches_as_sarif_and_json(project, capfd, schema):
 
 def test_patches_of_alerts_are_judged_and_applied(project, capfd):
     sarif = write_alerts(project, alert("calc.py", {"region": {"startLine": 2}}, ruleId="X"))
-    assert fix.run(asked(test="python -m pytest -q test_calc.py"), sarif_in=sarif, apply=True) == 0
+    assert (
+        fix.run(
+            asked(test="PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q test_calc.py"), sarif_in=sarif, apply=True
+        )
+        == 0
+    )
     assert "return a + b" in (project / "calc.py").read_text()
 
 
 def test_tests_that_pass_may_end_well(project, capfd):
-    given_ = asked("calc.py", test="python -m pytest -q", passing_ok=True)
+    given_ = asked("calc.py", test="PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q", passing_ok=True)
     (project / "calc.py").write_text(CALC.replace("a - b", "a + b"))
     assert fix.run(given_, output="sarif") == 0
     told = json.loads(capfd.readouterr().out)["runs"][0]

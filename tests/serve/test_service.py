@@ -7,17 +7,18 @@ import time
 import httpx
 import pytest
 
-from tests.serve.served import serving
+from tests.serve.served import serving, wait_for
 
 CODE = "def mean(a, b):\n    return (a - b) / 2\n"
 TEST = "from mean import mean\n\n\ndef test_mean():\n    assert mean(1, 3) == 2\n"
+COMMAND = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q test_mean.py"
 BUDGET = {"candidates": 8, "seconds": 60}
 
 
 @pytest.fixture(scope="module")
 def client():
     options = ("--model", "none", "--sandbox-minimum", "C", "--python", sys.executable)
-    with serving(*options) as url, httpx.Client(base_url=url, timeout=110) as client:
+    with serving(*options) as url, httpx.Client(base_url=url, timeout=300) as client:
         yield client
 
 
@@ -36,7 +37,7 @@ def test_code_and_traceback_only(client):
 
 
 def test_tests_judge_the_patches(client):
-    test = {"files": [{"path": "test_mean.py", "text": TEST}], "command": "python -m pytest -q test_mean.py"}
+    test = {"files": [{"path": "test_mean.py", "text": TEST}], "command": COMMAND}
     out = repair(client, test=test, budget=BUDGET).json()
     chosen = out["patches"][out["chosen"]]
     assert (chosen["verdict"], chosen["tests"]["status"]) == ("plausible", "passed")
@@ -65,7 +66,7 @@ def test_mean():
     from mean import mean
     assert mean(1, 3) == 2
 """
-    test = {"files": [{"path": "test_mean.py", "text": attack}], "command": "python -m pytest -q test_mean.py"}
+    test = {"files": [{"path": "test_mean.py", "text": attack}], "command": COMMAND}
     out = repair(client, test=test, budget=BUDGET).json()
     # were anything reached, test_isolation would fail before and after, and no patch could be plausible
     assert out["patches"][out["chosen"]]["verdict"] == "plausible"
@@ -84,17 +85,15 @@ def test_impossible_command(client):
 
 
 def test_health_while_a_repair_runs(client):
-    test = {
-        "files": [
-            {"path": "test_mean.py", "text": "import time\n\n\ndef test_slow():\n    time.sleep(3)\n    assert 0\n"}
-        ]
-    }
-    with client.stream("POST", "/v1/repairs", json={
-        "files": [{"path": "mean.py", "text": CODE}], "test": test, "budget": {"candidates": 1, "seconds": 20},
-    }, headers={"Accept": "text/event-stream"}) as answer:  # fmt: skip
-        assert answer.status_code == 200
-        for _ in range(20):
-            assert httpx.get(f"{client.base_url}/healthz").json() == {"status": "ok"}
+    slow = "import time\n\n\ndef test_slow():\n    time.sleep(60)\n    assert 0\n"
+    request = {"files": [{"path": "mean.py", "text": CODE}], "test": {"files": [{"path": "test_m.py", "text": slow}]}}
+    job = f"/v1/jobs/{client.post('/v1/jobs', json={'request': request}).json()['id']}"
+    wait_for(lambda: client.get(job).json()["state"] == "running")
+    for _ in range(20):
+        assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get(job).json()["state"] == "running"
+    assert client.delete(job).status_code == 202
+    wait_for(lambda: client.get(job).json()["state"] == "cancelled")
 
 
 def test_page_of_the_interface_has_the_examples(client):
@@ -106,20 +105,20 @@ def test_page_of_the_interface_has_the_examples(client):
 
 def test_unisolated_tests_are_refused_off_loopback():
     command = [sys.executable, "-m", "serve", "serve", "--host", "0.0.0.0", "--unsafe-no-sandbox"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2
     assert "refused on 0.0.0.0" in done.stderr
 
 
 def test_port_in_use(client):
     command = [sys.executable, "-m", "serve", "serve", "--port", str(client.base_url.port), "--model", "none"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2
     assert "cannot listen on 127.0.0.1" in done.stderr
 
 
 def test_stops_when_told():
     with serving("--model", "none") as url:
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/healthz", timeout=90).status_code == 200
         started = time.monotonic()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60

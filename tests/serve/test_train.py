@@ -230,12 +230,12 @@ def test_the_dataset_itself_may_hold_preferences(recipe: Path, tmp_path: Path):
 
 def test_tune(recipe: Path, tmp_path: Path):
     recipe.write_text(
-        recipe.read_text() + '[tune]\ngoal = "loss"\ntrials = 3\n[tune.space]\n'
+        recipe.read_text() + '[tune]\ngoal = "loss"\ntrials = 2\n[tune.space]\n'
         '"optim.lr" = { low = 1e-4, high = 1e-2, log = true }\n"lora.rank" = { choices = [2, 4] }\n'
     )
     done = emend("train", "tune", recipe, "run.steps=2", "--json")
     assert done.code == 0, done
-    assert done.json["trials"] == 3
+    assert done.json["trials"] == 2
     assert done.json["best"] > 0
     assert Path(done.json["report"]).is_file()
     again = emend("train", "adapter", done.json["recipe"], f"run.out={tmp_path / 'again'}", "--force")

@@ -35,7 +35,7 @@ def slow(recipe, report):
     with count.open("a") as file:
         file.write(f"{recipe.run.out.name} {recipe.optim.lr!r} {recipe.lora.rank} {os.getpid()}\n")
     if len(count.read_text().splitlines()) == 3:
-        time.sleep(100)
+        time.sleep(600)
     return valley(recipe, report)
 
 
@@ -54,7 +54,8 @@ def stumbling(recipe, report):
 
 
 def hurried(recipe, report):
-    time.sleep(0.3)
+    """Takes longer than a search of two seconds has."""
+    time.sleep(2.1)
     return valley(recipe, report)
 
 
@@ -62,13 +63,13 @@ def waiting(recipe, report):
     """Never ends by itself; tells that it has begun."""
     recipe.run.out.mkdir(parents=True, exist_ok=True)
     (recipe.run.out / "pid").write_text(str(os.getpid()))
-    time.sleep(100)
+    time.sleep(600)
     return 0.0
 
 
 def gone(pid: int) -> bool:
-    """Whether a process has ended, within ten seconds."""
-    deadline = time.monotonic() + 10
+    """Whether a process has ended, within a minute and a half."""
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         stat = Path(f"/proc/{pid}/stat")
         try:

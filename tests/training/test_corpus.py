@@ -383,7 +383,7 @@ def test_processes_that_start_together_encode_once(tmp_path: Path):
     both = [context.Process(target=_read, args=(folder, tmp_path / "cache", queue)) for _ in range(2)]
     for process in both:
         process.start()
-    found = {queue.get(timeout=30) for _ in both}
+    found = {queue.get(timeout=300) for _ in both}
     for process in both:
         process.join()
     assert len(found) == 1

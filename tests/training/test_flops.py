@@ -72,7 +72,13 @@ def test_peaks_by_name(name, tera):
 def test_a_processor_is_measured_once_and_utilisation_is_a_share_of_it():
     device = torch.device("cpu")
     first = peak_flops(device, torch.float32)
-    assert peak_flops(device, torch.float32) == first
-    assert 1e9 < first < 1e14
-    assert first == pytest.approx(measured_peak(device, torch.float32), rel=0.9)
+    assert peak_flops(device, torch.float32) == first  # two measurements are never the same
+    assert 1e7 < first < 1e14
     assert Cost(6e6, 12e9).utilisation(1000) == pytest.approx(0.5)
+
+
+def test_the_peak_is_that_of_the_fastest_product():
+    # two moments to ask whether to go on and when a product began, one when it ended
+    moments = iter((0.0, 0.0, 0.0, 0.0625, 0.0625, 0.0625, 0.078125, 0.078125, 0.078125, 0.1, 9.0))
+    peak = measured_peak(torch.device("cpu"), torch.float32, lambda: next(moments))
+    assert peak == 2 * 1024**3 * 64

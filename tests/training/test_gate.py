@@ -231,7 +231,7 @@ def test_both_models_repair_each_task_in_turn(adapters: Mapping[bool, Path], tmp
     rows[1]["tests"] = "assert f(3, 2) == 'no change of ours gives this'\n"
     suite = tmp_path / "suite.jsonl"
     suite.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    fixes = fixer(GateConfig(suite=str(suite), candidates=20, seconds=60, jobs=1))
+    fixes = fixer(GateConfig(suite=str(suite), candidates=20, seconds=300, jobs=1))
     assert fixes is not None
     base = Checkpoint(embedded_directory())
     expected = {"t2": True, "t3": False}

@@ -71,7 +71,7 @@ class Llama:
 
     @contextmanager
     def client(self) -> Iterator[httpx.Client]:
-        with httpx.Client(base_url=self.server.listening_address, timeout=30) as client:
+        with httpx.Client(base_url=self.server.listening_address, timeout=300) as client:
             yield client
 
     def ids(self, texts: list[str], *, special: bool = False) -> list[list[int]]:

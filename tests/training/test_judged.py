@@ -34,7 +34,7 @@ def model(**scores: float) -> ScriptedModel:
 
 
 SCORED = {"RIGHT": -1.0, "SAME": -2.0, "MILD": -1.5, "WILD": -3.0, "OVERFIT": -0.5}
-OPTIONS = Judging(candidates=40, seconds=8.0, pairs=2)
+OPTIONS = Judging(candidates=40, seconds=200.0, pairs=2)
 
 
 def test_passing_candidates_beat_failing_ones_hardest_first(sandbox: Sandbox):
@@ -61,7 +61,7 @@ def test_held_out_tests_turn_an_overfitting_candidate_into_the_worse_one(sandbox
 def test_each_program_has_its_say_whatever_it_gives(sandbox: Sandbox):
     fine = replace(PROGRAM, id="fine", code=CODE.replace("+", "*"))
     hopeless = replace(PROGRAM, id="hopeless", tests="assert area(1, 1) == 'x'\n")
-    few = Judging(candidates=8, seconds=5.0, pairs=1)
+    few = Judging(candidates=8, seconds=200.0, pairs=1)
     found = {j.id: j for j in judge_programs([fine, hopeless, PROGRAM], model(**SCORED), sandbox, few)}
     assert "tests pass as they are" in found["fine"].reason
     assert found["hopeless"].reason == "no candidate passed"

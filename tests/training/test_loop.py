@@ -194,7 +194,7 @@ def test_two_processes_train_as_one_does(tiny_recipe: Recipe, tmp_path: Path):
     recipe = replace(tiny_recipe, optim=replace(tiny_recipe.optim, accumulate=1))
     command = [sys.executable, *LAUNCH, "training.pretrain", str(write_toml(recipe, tmp_path / "r.toml"))]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     alone = replace(recipe, optim=replace(recipe.optim, accumulate=2), run=replace(recipe.run, out=tmp_path / "alone"))
     state = train_base(alone)
@@ -244,7 +244,16 @@ def test_a_deadline_ends_the_learning_rate_at_zero():
 
 
 def test_a_deadline_stops_the_run(tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Clock, "of", staticmethod(lambda *_: Clock(time.time() + 1.0, 1.0)))
+    class Steps:
+        """A clock that steps move: the deadline comes with the eleventh look."""
+
+        looks = 0
+
+        def factor(self) -> float:
+            self.looks += 1
+            return deadline_factor(11.0 - self.looks, 5.0)
+
+    monkeypatch.setattr(Clock, "of", staticmethod(lambda *_: Steps()))
     state = train_base(replace(tiny_recipe, run=replace(tiny_recipe.run, steps=10**6)))
     assert 0 < state.step < 10**6
     assert latest(tiny_recipe.run.out) is not None

@@ -61,7 +61,7 @@ def test_the_embedded_base_trains_and_serves(tmp_path: Path):
     rows = write_rows(tmp_path / "d.jsonl", train=records(6, 2), validation=records(2))
     recipe = write_recipe(tmp_path / "r.toml", "", rows, tmp_path / "out", gate={"examples": 2}, run={"steps": 2})
     trained = start("train", "adapter", recipe, "--force", "--json", XDG_CACHE_HOME=str(tmp_path / "cache"))
-    out, told = trained.communicate(timeout=100)
+    out, told = trained.communicate(timeout=300)
     assert trained.returncode == 0, told
     adapter = json.loads(out)["adapter"]
     assert json.loads((Path(adapter) / "adapter_config.json").read_text())["base_model_name_or_path"]

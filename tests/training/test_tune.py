@@ -76,7 +76,7 @@ def begin(tmp_path, out, name, tuning, ray=""):
 
 
 def until(found):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 250
     while not found():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -227,7 +227,7 @@ def test_settings_that_do_not_go_together_are_failures(tmp_path):
 
 
 def test_no_trial_begins_after_the_deadline_and_the_next_search_goes_on(tmp_path):
-    first = tune(recipe_in(tmp_path, trials=4, minutes=0.5 / 60), objectives.hurried)
+    first = tune(recipe_in(tmp_path, trials=4, minutes=2 / 60), objectives.hurried)
     assert first.ended == "deadline"
     assert 1 <= len(first.trials) < 4
     again = tune(recipe_in(tmp_path, trials=4), objectives.valley)
@@ -279,7 +279,7 @@ def test_an_interrupt_ends_it_cleanly(tmp_path):
     pids = [out / f"trial-00{n}" / "pid" for n in range(2)]
     until(lambda: all(path.exists() and path.read_text() for path in pids))
     search.send_signal(signal.SIGINT)
-    told, errors = search.communicate(timeout=60)
+    told, errors = search.communicate(timeout=300)
     assert search.returncode == 0, errors
     assert errors == ""
     assert json.loads(told) == [["interrupted"] * 2 + ["waiting"] * 2, None, "interrupted"]
@@ -290,7 +290,7 @@ def test_an_interrupt_ends_it_cleanly(tmp_path):
 def test_ray_runs_the_same_search_with_pruning_and_failures(tmp_path):
     out = tmp_path / "out"
     search = begin(tmp_path, out, "stumbling", {"trials": 9, "jobs": 2}, "local")
-    told, errors = search.communicate(timeout=60)
+    told, errors = search.communicate(timeout=300)
     assert search.returncode == 0, errors
     found, best, ended = json.loads(told.splitlines()[-1])  # Ray tells of the lost worker before
     assert ended == "trials"

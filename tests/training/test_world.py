@@ -37,7 +37,7 @@ def test_two_processes_train_as_one_does_whole_and_divided(tmp_path: Path):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     try:
-        _, told = done.communicate(timeout=100)
+        _, told = done.communicate(timeout=300)
     finally:
         done.terminate()  # the launcher then ends its workers, which `kill` would leave behind
         done.wait(20)
@@ -60,7 +60,7 @@ def after(steps: int, process: subprocess.Popen[str], out: Path, number: signal.
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(number)
-    return process.communicate(timeout=60)
+    return process.communicate(timeout=300)
 
 
 def test_a_run_that_was_interrupted_and_killed_has_the_same_losses(tmp_path: Path):

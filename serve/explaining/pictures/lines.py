@@ -118,7 +118,7 @@ def diff_of(view: View, hunks: Sequence[Hunk], around: int = AROUND) -> tuple[Di
             found.append(one)
         elif found and found[-1].kind != "gap":
             found.append(DiffLine("gap", None, "…"))
-    return tuple(found)
+    return tuple(found[:-1] if found and found[-1].kind == "gap" else found)  # what comes after is not between
 
 
 def _every(view: View, hunks: Sequence[Hunk]) -> Iterator[DiffLine]:

@@ -14,6 +14,7 @@ from serve.batch.wording import one_line, visible
 LEVELS = 8
 _NOTES = 40
 _TOLD_CELLS = 2500  # with more of them cells have no words of their own: the page stays small
+_MOST_NOTES = 100
 _CHARACTER = 6.9  # pixels of a character of the pictures' font, for room beside labels
 
 
@@ -185,10 +186,10 @@ def listed(items: Iterable[str], kind: str = "notes") -> str:
 
 
 def notes(sentences: Iterable[str]) -> str:
-    """Remarks of a part."""
-    told = [short(one, 400) for one in sentences]
-    left = (f"{len(told) - _NOTES:,} more",) if len(told) > _NOTES else ()
-    return listed((*told[:_NOTES], *left))
+    """Remarks of a part, the first hundred."""
+    told = list(sentences)
+    shown = [short(one, 400) for one in told[:_MOST_NOTES]]
+    return listed([*shown, f"and {len(told) - len(shown)} more"] if len(told) > len(shown) else shown)
 
 
 def tag(unit: Unit) -> str:

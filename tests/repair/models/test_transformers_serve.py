@@ -17,7 +17,6 @@ from tests.repair.models.test_chat import free_port
 pytest.importorskip("openai", reason="transformers serve needs it")
 
 
-@pytest.mark.timeout(300)
 def test_a_served_checkpoint_answers(plain_directory: Path, tmp_path: Path, view: View) -> None:
     tokenizer = AutoTokenizer.from_pretrained(plain_directory)
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"

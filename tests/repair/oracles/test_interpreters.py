@@ -16,7 +16,7 @@ from repair.oracles.interpreters import environment_folders, find_python, has_mo
 def project(tmp_path: Path) -> Path:
     """A project with a virtual environment in it, made without pip."""
     command = (sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(tmp_path / ".venv"))
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)
     return tmp_path
 
 

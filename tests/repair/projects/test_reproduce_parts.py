@@ -79,7 +79,7 @@ def test_reading_takes_linear_time_whatever_the_text(piece: str) -> None:
     snippets(report)
     wrong_results(report)
     printed_locals(report)
-    assert time.process_time() - start < 10  # a quadratic reader takes hours
+    assert time.process_time() - start < 30  # a quadratic reader takes hours
 
 
 def test_locals_as_pytest_and_rich_print_them() -> None:

@@ -32,7 +32,7 @@ class Trial:
     token: str = field(default_factory=lambda: f"emend-test-{secrets.token_hex(8)}")
 
     def command(self, code: str, *words: str, **rest) -> Command:
-        limits = rest.pop("limits", Limits(wall_seconds=20, cpu_seconds=20, memory_bytes=512 * MIB, processes=64))
+        limits = rest.pop("limits", Limits(wall_seconds=90, cpu_seconds=60, memory_bytes=512 * MIB, processes=64))
         argv = (str(self.python), "-c", code, self.token, *words)
         return Command(argv, readable=interpreter_paths(self.python), limits=limits, **rest)
 
@@ -41,11 +41,9 @@ class Trial:
 
     def survivors(self) -> list[int]:
         """Host pids of processes that carry the token; the kernel needs a moment to take the dead away."""
-        for _ in range(20):
-            found = list(_carriers(self.token))
-            if not found:
-                return []
-            time.sleep(0.05)
+        until = time.monotonic() + 60
+        while (found := list(_carriers(self.token))) and time.monotonic() < until:
+            time.sleep(0.02)
         return found
 
 

@@ -154,7 +154,7 @@ def test_the_environment_is_only_what_is_given(trial):
 
 
 def test_a_missing_program_is_no_broken_sandbox(trial):
-    done = trial.sandbox.run(Command(("/no/such/program",), limits=Limits(wall_seconds=10)))
+    done = trial.sandbox.run(Command(("/no/such/program",), limits=Limits(wall_seconds=60)))
     assert done.code in (126, 127)
 
 

@@ -78,7 +78,7 @@ def test_a_group_bounds_counts_and_vanishes():
     with home.group(Limits(memory_bytes=64 * MIB, processes=5), spare_processes=1) as group:
         code = "import time\nstart = time.process_time()\nwhile time.process_time() - start < 0.1: pass"
         subprocess.run(group.entering([sys.executable, "-c", code]), check=True)
-        assert 0.1 <= group.usage().cpu_seconds < 2
+        assert 0.1 <= group.usage().cpu_seconds < 20
         assert group.oom_kills() == 0
         assert (group.pids / "pids.max").read_text("ascii") == "6\n"
         paths = [group.memory, group.pids]
@@ -134,10 +134,10 @@ def test_landlock_is_detected_by_asking_the_kernel():
 
 
 def test_a_tree_is_measured():
-    code = "import subprocess, sys\nsubprocess.run(['sleep', '30'])"
+    code = "import subprocess, sys\nsubprocess.run(['sleep', '300'])"
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(processes.tree(process.pid)) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
         found = processes.tree(process.pid)

@@ -206,7 +206,7 @@ for flag in (0x10000000, 0x00020000, 0x20000000, 0x40000000, 0x10020000):
     assert set(refuses(walled, code).split()) == {"-1"}
     unshare = shutil.which("unshare")
     if unshare is not None:
-        done = walled.sandbox.run(Command((unshare, "-r", "true"), limits=Limits(wall_seconds=10)))
+        done = walled.sandbox.run(Command((unshare, "-r", "true"), limits=Limits(wall_seconds=60)))
         assert done.code != 0
 
 

@@ -20,7 +20,6 @@ from tests.serve.batch.bad_repositories import ODD_BRANCH, Case, cases, make
 
 # attacks run only where a sandbox holds them
 SAFE = any(report.holds and report.tier <= Tier.B for report in probe())
-pytestmark = pytest.mark.timeout(600)  # twenty repositories
 BOUNDS = Bounds(candidates=30, fault_seconds=120, seconds=240)
 
 

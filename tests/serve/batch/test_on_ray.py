@@ -2,13 +2,9 @@
 
 import pickle
 
-import pytest
-
 from repair.cluster import RayShelf
 from repair.executors import Ticket
 from serve.batch.work import Kept, read_shelved, shelved
-
-pytestmark = pytest.mark.timeout(220)  # the cluster is started by the first of them
 
 
 def test_a_scripted_run_gives_the_same_report_and_needs_no_folder_of_flags(on_ray):

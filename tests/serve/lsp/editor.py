@@ -15,7 +15,7 @@ from lsprotocol import types
 from pytest_lsp import ClientServerConfig, LanguageClient, make_test_lsp_client
 
 REPOSITORY = Path(__file__).parents[3]
-SECONDS = 40.0
+SECONDS = 200.0
 
 
 def capabilities(*, lazy: bool = True, encodings: Sequence[str] = ("utf-16",)) -> types.ClientCapabilities:

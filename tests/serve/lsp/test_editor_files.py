@@ -72,7 +72,7 @@ def test_the_lua_of_the_docs_is_lua(tmp_path):
     (tmp_path / "init.lua").write_text(block("lua"))
     check = "lua local f, e = loadfile('init.lua'); io.write(e or 'fine'); vim.cmd(f and 'qall!' or 'cquit')"
     command = ["nvim", "--headless", "-u", "NONE", "-i", "NONE", "-c", check]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20, check=False)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
 
 
@@ -80,7 +80,6 @@ def test_the_lua_of_the_docs_is_lua(tmp_path):
     not (CLIENT / "node_modules").is_dir() and os.environ.get("EMEND_NPM") != "1",
     reason="no node_modules in serve/editors/vscode; run npm ci there, or set EMEND_NPM=1 to fetch them",
 )
-@pytest.mark.timeout(300)
 def test_npm_compiles_and_tests_the_client():
     if not (CLIENT / "node_modules").is_dir():
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENT, check=True, timeout=240)

@@ -23,7 +23,7 @@ def test_neovim_shows_the_suspect_and_applies_the_repair(tmp_path: Path):
     names = {"ROOT": tmp_path, "PYTHON": sys.executable, "REPOSITORY": REPOSITORY, "XDG_STATE_HOME": tmp_path / "state"}
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in names.items()}}
     command = ["nvim", "--headless", "-u", "NONE", "-i", "NONE", "-c", f"luafile {SCRIPT}", "-c", "cquit 3"]
-    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=100, check=False)
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300, check=False)
     said = tmp_path / "said.txt"
     assert said.exists(), run.stderr.decode()
     assert said.read_text().splitlines() == [

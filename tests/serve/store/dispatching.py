@@ -1,6 +1,10 @@
-"""A dispatcher as a process, to be killed: `python -m tests.serve.store.dispatching URL`. Says what it begins."""
+"""A dispatcher as a process, to be killed: `python -m tests.serve.store.dispatching URL HOW NAME`. Says what it begins.
+
+HOW is "short" or "long" for its leases, or "stuck": long ones, and every fourth job never ends.
+"""
 
 import asyncio
+import itertools
 import json
 import sys
 from dataclasses import dataclass
@@ -20,7 +24,7 @@ COST = {"seconds": 1.0, "prompt_tokens": 0, "completion_tokens": 0, "test_runs":
 class Limits:
     job_workers: int = 4
     job_attempts: int = 20
-    lease_seconds: float = 1.5
+    lease_seconds: float = 1.5 if sys.argv[2] == "short" else 600.0
 
 
 def say(word):
@@ -28,9 +32,14 @@ def say(word):
     sys.stdout.flush()
 
 
+begun = itertools.count(1)
+
+
 def script(task):
     """Three candidates and a result, which names its job."""
     say(task.id)
+    if sys.argv[2] == "stuck" and next(begun) % 4 == 0:
+        return [asyncio.Event()]
     candidate = Told("candidate", json.dumps({"verdict": "unfixed"}))
     result = {**FOUND, "id": task.id, "cost": COST, "patches": [], "chosen": None, "notes": []}
     return [Told("suspects", json.dumps(FOUND)), *(3 * [candidate, 0.05]), Told("result", json.dumps(result))]

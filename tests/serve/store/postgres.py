@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ import psycopg
 import pytest
 
 PASSWORD = "s3cret-of-the-tests"
-START_SECONDS = 30
+START_SECONDS = 110
 
 
 def binaries():
@@ -38,15 +39,23 @@ def unprivileged():
     return pytest.skip("root, and no user that PostgreSQL may run as")
 
 
+def free_port():
+    """A port below those that the system gives to whoever asks: none takes it while the server is not running."""
+    for _ in range(100):
+        port = secrets.randbelow(12_000) + 20_000
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 class Postgres:
     """A server, with as many databases as tests ask for."""
 
     def __init__(self, folder, bin_folder):
         self.folder, self.bin = folder, bin_folder
         self.user = unprivileged()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.process = None
         secret = folder / "secret"
         secret.write_text(PASSWORD)

@@ -19,8 +19,12 @@ from serve.store import Store
 store = Store.open(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-while job := store.jobs.claim(sys.argv[2], 60):
+first = True
+while job := store.jobs.claim(sys.argv[2], 3600):
     print(job.id, flush=True)
+    if first:
+        sys.stdin.readline()
+        first = False
     assert store.jobs.finish(job.id, sys.argv[2], job.attempt, "succeeded", "{}")
 """
 
@@ -40,16 +44,27 @@ def processes(number, *argv):
             process.communicate()
 
 
+def tell(started):
+    """All that wait for a line go on."""
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+
 def submit(url, number):
     store = Store.open(url)
     return store, [store.jobs.submit(NewJob("repair", "{}", label=str(n)))[0].id for n in range(number)]
 
 
-def wait_until_ended(store, ids, seconds=60):
+def wait_until(store, condition, seconds=90):
     ends = time.monotonic() + seconds
-    while sum(store.jobs.counts()[state] for state in ENDED) < len(ids):
+    while not condition(store.jobs.counts()):
         assert time.monotonic() < ends, store.jobs.counts()
-        time.sleep(0.05)
+        time.sleep(0.02)
+
+
+def wait_until_ended(store, ids):
+    wait_until(store, lambda counts: sum(counts[state] for state in ENDED) == len(ids))
 
 
 def assert_each_ended_once(store, ids):
@@ -69,13 +84,13 @@ def assert_each_ended_once(store, ids):
 def test_four_processes_never_claim_the_same(url):
     store, ids = submit(url, 60)
     with processes(4, "-c", CLAIM, url) as claiming:
-        for process in claiming:
-            process.stdin.write("\n")
-            process.stdin.flush()
-        taken = [process.communicate(timeout=60)[0].split() for process in claiming]
+        tell(claiming)
+        first = [process.stdout.readline().strip() for process in claiming]  # each holds one when the rest is shared
+        tell(claiming)
+        rest = [process.communicate(timeout=240)[0].split() for process in claiming]
     assert all(process.returncode == 0 for process in claiming)
-    assert sorted(one for some in taken for one in some) == sorted(ids)
-    assert sum(bool(one) for one in taken) > 1
+    assert len(set(first)) == 4
+    assert sorted([*first, *(one for some in rest for one in some)]) == sorted(ids)
     assert store.jobs.counts()["succeeded"] == len(ids)
     store.close()
 
@@ -85,14 +100,15 @@ def test_what_a_killed_dispatcher_left_another_finishes(url):
     chance = random.Random(7)
     lost = set()
     for _ in range(2):
-        with processes(1, "-m", "tests.serve.store.dispatching", url) as [dispatcher]:
-            for _ in range(3):  # some have begun
+        with processes(1, "-m", "tests.serve.store.dispatching", url, "stuck") as [dispatcher]:
+            for _ in range(4):  # have begun, of which the last never ends
                 dispatcher.stdout.readline()
             time.sleep(chance.uniform(0, 0.2))
             dispatcher.kill()
             dispatcher.wait()
             lost |= {(job.id, job.attempt) for job in store.jobs.list(None, "running")[0]}
-    with processes(1, "-m", "tests.serve.store.dispatching", url):
+        store._database.write(lambda c, _: c.exec_driver_sql("UPDATE jobs SET lease = 0 WHERE state = 'running'"))
+    with processes(1, "-m", "tests.serve.store.dispatching", url, "long"):
         wait_until_ended(store, ids)
     assert lost and sum(store.jobs.get(one).attempt for one in ids) == len(ids) + len(lost)
     assert_each_ended_once(store, ids)
@@ -102,10 +118,10 @@ def test_what_a_killed_dispatcher_left_another_finishes(url):
 def test_a_killed_database_loses_nothing(postgres):
     url = postgres.url()
     store, ids = submit(url, 24)
-    with processes(2, "-m", "tests.serve.store.dispatching", url) as [dispatcher, _]:
+    with processes(2, "-m", "tests.serve.store.dispatching", url, "short"):
         for _ in range(2):
-            for _ in range(2):
-                dispatcher.stdout.readline()
+            left = store.jobs.counts()["queued"]
+            wait_until(store, lambda counts, left=left: counts["queued"] < max(1, left - 2))  # some have begun
             postgres.kill()
             time.sleep(0.3)
             postgres.start()

@@ -92,7 +92,7 @@ def test_processes_may_open_one_at_once(url):
         process.stdin.write("\n")
         process.stdin.flush()
     for process in started:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
     store = Store.open(url)
     assert store.jobs.counts()["queued"] == 3

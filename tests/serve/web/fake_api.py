@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from serve import problems
+from serve.journal.shown import JournalLooking
 from serve.problems import problem
+from serve.routes.journal import journal_router
+from serve.web.journal_pages import journal_pages
 from serve.web.pages import page_router
 from serve.wire import CostOut, EditOut, FaultOut, LocalizationOut, PatchOut, RepairOut, SpanOut, TestsOut
 from serve.wire_jobs import (
@@ -131,6 +135,7 @@ class Fake:
     pace: float = 0.0  # seconds before each event
     most: int = 1000  # events that are told before tests allow more
     lost: int = 0  # candidates of a first attempt that is given up
+    hold: bool = False  # whether a stream that goes on must wait
     drop_after: int = 0  # the first stream breaks off after so many events
     known: bool = True  # somebody is logged in
     refuse: tuple | None = None  # (status, field, message) of the next job
@@ -211,7 +216,8 @@ def refused(status, detail, name="", message=""):
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
-def fake_app(fake):
+def fake_app(fake, store=None):
+    """With a store, the journal is there too: its own routes and pages."""
     app = FastAPI()
 
     @app.middleware("http")
@@ -242,7 +248,12 @@ def fake_app(fake):
         fake.known = False
         return Response(status_code=204)
 
-    app.include_router(page_router(fake))
+    if store is None:
+        app.include_router(page_router(fake))
+    else:
+        app.include_router(page_router(fake, journal_pages(JournalLooking(store, kept=True))))
+        app.include_router(journal_router(store))
+        problems.install(app)
     add_work(app, fake)
     add_jobs(app, fake)
     add_keys(app, fake)
@@ -296,6 +307,10 @@ def add_jobs(app, fake):
             return refused(404, "there is no such job")
         after = int(request.headers.get("last-event-id", 0))
         fake.resumed.append(after)
+        while after and fake.hold:
+            await asyncio.sleep(0.01)
+        if not fake.known:
+            return refused(401, "give a valid key")
         return StreamingResponse(fake.stream(one, after), media_type="text/event-stream")
 
 

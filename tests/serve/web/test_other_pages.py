@@ -20,10 +20,11 @@ def submit(page, label):
 def test_the_list_follows_jobs_filters_and_deletes(view, fake):
     page = view("/jobs")
     expect(page.locator("#jobs")).to_contain_text("No jobs")
-    fake.pace = 0.3
+    fake.most = 3
     submit(page, "nightly")
     row = page.locator("#jobs tr", has_text="nightly")
     expect(row).to_contain_text("running")
+    fake.most = 1000
     expect(row).to_contain_text("done")
     expect(row).to_contain_text("5 candidates, 2 plausible")
     page.get_by_role("link", name="failed").click()

@@ -2,10 +2,12 @@
 
 import json
 import re
+import time
 
 from playwright.sync_api import expect
 
 from serve.wire import RepairOut
+from tests.serve.served import wait_for
 from tests.serve.web.fake_api import CODE, ERROR
 
 PASTE = """([selector, text]) => {
@@ -23,6 +25,13 @@ DROP = """([selector, files]) => {
     target.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
   }
 }"""
+
+
+def told(fake, number):
+    """What the service has heard of patches, once it is so much and no more follows at once."""
+    wait_for(lambda: len(fake.feedback) >= number)
+    time.sleep(0.05)
+    return [(one.patch, one.accepted) for one in fake.feedback]
 
 
 def code_of(page):
@@ -79,7 +88,7 @@ def test_a_pasted_error_becomes_a_heat_map_candidates_and_an_accepted_patch(view
     page.click("#accept")
     expect(page.locator("#accept")).to_have_text("Accept")
     assert code_of(page) == CODE
-    assert [(one.patch, one.accepted) for one in fake.feedback] == [(0, True), (0, False)]
+    assert told(fake, 2) == [(0, True), (0, False)]
     assert fake.feedback[0].id == next(iter(fake.running))
 
 
@@ -93,7 +102,7 @@ def test_accepting_another_candidate_takes_the_first_back(view, fake):
     page.keyboard.press("a")
     expect(page.locator("#candidate-list .said")).to_have_text("accepted")
     assert code_of(page) == CODE.replace("len(x)", "1")
-    assert [(one.patch, one.accepted) for one in fake.feedback] == [(0, True), (0, False), (1, True)]
+    assert told(fake, 3) == [(0, True), (0, False), (1, True)]
 
 
 def test_a_patch_is_not_laid_over_code_that_was_edited(view):
@@ -107,7 +116,7 @@ def test_a_patch_is_not_laid_over_code_that_was_edited(view):
 
 
 def test_reject_is_told_even_before_the_ranking_is_known(view, fake):
-    fake.pace = 0.15
+    fake.most = 4
     page = view()
     give(page)
     page.click("#repair")
@@ -115,13 +124,13 @@ def test_reject_is_told_even_before_the_ranking_is_known(view, fake):
     page.click("#reject")
     expect(page.locator("#candidate-list .said")).to_have_text("rejected")
     assert fake.feedback == []
+    fake.most = 1000
     expect(page.locator("#status")).to_contain_text("Done")
     expect(page.locator("#reject")).to_be_disabled()
-    page.wait_for_timeout(50)
-    (told,) = fake.feedback
-    assert not told.accepted
+    ((patch, accepted),) = told(fake, 1)
+    assert not accepted
     ranked = page.locator(".candidate").all_inner_texts()
-    assert "rejected" in ranked[told.patch]
+    assert "rejected" in ranked[patch]
 
 
 def test_the_downloaded_patch_is_the_diff(view, fake, tmp_path):
@@ -139,12 +148,14 @@ def test_the_downloaded_patch_is_the_diff(view, fake, tmp_path):
 
 
 def test_reload_and_another_browser_follow_the_job(view, fake):
-    fake.pace = 0.1
+    fake.most = 4
     page = view()
     give(page)
     page.click("#repair")
     page.wait_for_url("**/jobs/job_*")
     page.reload()
+    expect(page.locator(".candidate")).not_to_have_count(0)
+    fake.most = 1000
     expect(page.locator("#status")).to_have_text("Done: 5 candidates, 2 plausible.")
     assert code_of(page) == CODE
     assert page.input_value("#error") == ERROR
@@ -154,11 +165,12 @@ def test_reload_and_another_browser_follow_the_job(view, fake):
 
 
 def test_a_lost_connection_resumes_where_it_was(view, fake):
-    fake.drop_after, fake.pace = 3, 0.05
+    fake.drop_after, fake.most, fake.hold = 3, 3, True
     page = view()
     give(page)
     page.click("#repair")
     expect(page.locator("#lost")).to_be_visible()
+    fake.most, fake.hold = 1000, False
     expect(page.locator("#status")).to_have_text("Done: 5 candidates, 2 plausible.")
     expect(page.locator("#lost")).to_be_hidden()
     assert fake.resumed == [0, 3]
@@ -181,7 +193,7 @@ def test_a_new_attempt_voids_candidates_but_not_what_was_said(view, fake):
     expect(page.locator("#candidate-list")).not_to_contain_text("undecided")
     expect(page.locator(".candidate").first).to_contain_text("accepted")
     page.wait_for_timeout(50)
-    assert [(one.patch, one.accepted) for one in fake.feedback] == [(0, True)]
+    assert told(fake, 1) == [(0, True)]
     page.locator("#candidate-list").focus()
     page.keyboard.press("Home")
     page.click("#accept")
@@ -222,12 +234,12 @@ def test_reasons_at_the_cursor_give_way(view):
 
 
 def test_a_session_that_ends_does_not_end_the_job(view, fake, troubles):
-    fake.pace, fake.drop_after = 0.2, 4
+    fake.drop_after, fake.most, fake.hold = 4, 4, True
     page = view()
     give(page)
     page.click("#repair")
     page.locator("#suspects").wait_for()
-    fake.known = False
+    fake.known, fake.hold = False, False
     expect(page.get_by_role("alert").get_by_role("link", name="Log in again")).to_be_visible()
     expect(page.locator("#status")).to_have_text("What became of this job cannot be seen here.")
     expect(page.locator("#cancel")).to_be_hidden()
@@ -257,7 +269,7 @@ def test_what_editor_undo_took_back_counts_as_taken_back(view, fake):
     assert code_of(page) == CODE
     page.click("#reject")
     expect(page.locator("#candidate-list .said")).to_have_text("rejected")
-    assert [one.accepted for one in fake.feedback] == [True, False, False]
+    assert [accepted for _, accepted in told(fake, 3)] == [True, False, False]
 
 
 def test_streaming_does_not_move_the_page(view, fake):
@@ -282,7 +294,7 @@ def test_copy_and_open_by_button(view):
 
 
 def test_cancel(view, fake):
-    fake.pace = 0.5
+    fake.most = 1
     page = view()
     give(page)
     page.click("#repair")
@@ -388,7 +400,7 @@ def test_keyboard_only(view, fake):
     page.keyboard.press("Enter")
     expect(page.locator("#accept")).to_have_text("Undo accept")
     assert "len(xs)" in code_of(page)
-    assert [one.accepted for one in fake.feedback] == [True]
+    assert [accepted for _, accepted in told(fake, 1)] == [True]
 
 
 def test_a_phone_shows_one_column_and_a_unified_view(view):

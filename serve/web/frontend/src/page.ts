@@ -3,6 +3,7 @@
 import htmx from "htmx.org";
 import { Refused, call, clearError, csrf, showError } from "./api";
 import { byId, confirmed, copyText, el } from "./dom";
+import { journalEntry } from "./journal";
 import type { Key, Problem } from "./wire";
 
 const THEMES = ["auto", "light", "dark"] as const;
@@ -39,10 +40,10 @@ function logout(): void {
   });
 }
 
-// --- jobs: the list is a fragment that htmx fetches again; deleting goes to the API
+// --- jobs, journal: the list is a fragment that htmx fetches again; deleting goes to the API
 
-function jobs(): void {
-  const list = byId("jobs");
+function listed(id: string): void {
+  const list = byId(id);
   let before = list.innerHTML;
   document.body.addEventListener("htmx:configRequest", (event) => {
     (event as CustomEvent<{ headers: Record<string, string> }>).detail.headers["X-CSRF-Token"] = csrf();
@@ -189,5 +190,11 @@ async function shown(work: () => Promise<void>): Promise<void> {
 
 themes();
 logout();
-const pages: Record<string, () => void> = { login, jobs, keys };
+const pages: Record<string, () => void> = {
+  login,
+  keys,
+  jobs: () => listed("jobs"),
+  journal: () => listed("journal"),
+  journal_entry: journalEntry,
+};
 pages[document.body.dataset["page"] ?? ""]?.();

@@ -1,0 +1,1 @@
+"""How good explanations are: planted evidence, deletions that are really measured, and baselines beside them."""

@@ -12,7 +12,6 @@ from serve.batch.wording import one_line
 from serve.explaining.fragments import fragments, stylesheet
 
 LARGEST = 5_000_000  # bytes
-_FRAME = 50_000  # bytes of the page beside its parts
 _HERE = Path(__file__).parent
 _TABS = (
     ("evidence", "Evidence"),

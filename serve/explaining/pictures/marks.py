@@ -12,7 +12,6 @@ from repair.explain.values import Array, Unit
 from serve.batch.wording import one_line, visible
 
 LEVELS = 8
-_NOTES = 40
 _TOLD_CELLS = 2500  # with more of them cells have no words of their own: the page stays small
 _MOST_NOTES = 100
 _CHARACTER = 6.9  # pixels of a character of the pictures' font, for room beside labels

@@ -37,13 +37,14 @@ def line_map(subject: Subject, where: LocationMap | None, evidence: EvidenceMap 
         kind = level(score, largest) if score is not None else ""
         state = "changed" if mark else "same"
         rows.append(
-            f'<tr class="{state}"><th scope="row">{line}</th><td>{heat}</td><td>{badge}</td>'
+            f'<tr class="{state}"><th scope="row">{line}</th><td class="heat">{heat}</td><td>{badge}</td>'
             f'<td class="n">{told}</td><td class="code {kind}">{text(code[:_WIDTH]) or " "}{mark}</td></tr>'
         )
     head = "".join(
         f'<th scope="col"{kind}>{one}</th>'
         for one, kind in (
-            ("line", ""), ("where", ""), ("suspect", ""), ("evidence", ' class="n"'), (short(view.path, 80), ""),
+            ("line", ""), ("where", ' class="heat"'), ("suspect", ""), ("evidence", ' class="n"'),
+            (short(view.path, 80), ""),
         )
     )  # fmt: skip
     whole = f'<table class="lines"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'

@@ -11,7 +11,9 @@ import difflib
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -46,6 +48,7 @@ AGAIN = (
 )
 _QUESTIONS = 13  # to a model that scores nothing: one with everything in place, twelve units
 _FEWEST = 8  # runs below which a ridge says nothing
+_TOGETHER = 8  # questions, of a model that takes two at a time
 _KEPT = 0.5  # chance of each unit to stay in a run
 _STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)  # of the ridge, chosen by leave-one-out
 _RANKS = {UnitKind.ERROR: 0, UnitKind.FRAME: 0, UnitKind.TEST: 1, UnitKind.CODE: 2, UnitKind.CONTEXT: 3}
@@ -61,6 +64,15 @@ class Reads(Protocol):
         ...
 
 
+@runtime_checkable
+class Doubles(Protocol):
+    """A model that another may compute beside (`LocalModel`)."""
+
+    def beside(self) -> Model | None:
+        """The other one; None where it would gain nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A target as a function of what the prompt still says. `most`: questions that may be asked, None: any number."""
@@ -69,15 +81,36 @@ class Question:
     value: Callable[[View], float]  # nats
     notes: tuple[str, ...] = ()
     most: int | None = None
+    beside: Callable[[View], float] | None = None  # the same, by a model that may compute at the same time
 
     @property
     def units(self) -> tuple[Unit, ...]:
         """What can be taken out; blank lines say nothing."""
         return units_of(self.view)
 
+    @property
+    def together(self) -> int:
+        """How many to ask for at once, between two looks at the clock."""
+        return 1 if self.beside is None else _TOGETHER
+
     def without(self, units: Sequence[Unit]) -> float:
         """The target where the text of these units is taken out."""
-        return self.value(edited(self.view, [UnitEdit(unit.kind, unit.number) for unit in units]))
+        return self.value(self._left(units))
+
+    def each_without(self, groups: Sequence[Sequence[Unit]]) -> list[float]:
+        """The target without each group of units; two at a time where the model can."""
+        beside = self.beside
+        if beside is None:
+            return [self.without(units) for units in groups]
+        views = [self._left(units) for units in groups]
+        with ThreadPoolExecutor(1) as pool:  # of Python: torch's own threads wait for each other
+            others = pool.submit(lambda: [beside(view) for view in views[1::2]])
+            own = [self.value(view) for view in views[::2]]
+            pairs = zip_longest(own, others.result())
+        return [value for pair in pairs for value in pair if value is not None]
+
+    def _left(self, units: Sequence[Unit]) -> View:
+        return edited(self.view, [UnitEdit(unit.kind, unit.number) for unit in units])
 
 
 def asked(model: Model, subject: Subject, target: Target) -> Question:
@@ -97,7 +130,13 @@ def asked(model: Model, subject: Subject, target: Target) -> Question:
     elif (scores := model.score(view, (new,))) is not None:
         if not math.isfinite(scores[0]):
             raise ModelError("the model gives this change no probability in this view: explain a smaller window")
-        return Question(view, lambda changed: _scored(model, changed, new, old))
+        other = model.beside() if isinstance(model, Doubles) else None
+        if other is None:
+            return Question(view, lambda changed: _scored(model, changed, new, old))
+        return Question(
+            view, lambda changed: _scored(model, changed, new, old),
+            beside=lambda changed: _scored(other, changed, new, old),
+        )  # fmt: skip
     return _again(model, view, subject, target)
 
 
@@ -236,10 +275,12 @@ def ablation(
     if question.most is not None:
         ordered = ordered[: question.most - 1]
     drops: dict[Unit, float] = {}
-    for unit in ordered:
+    for start in range(0, len(ordered), question.together):
         if seconds is not None and drops and time.perf_counter() - began > seconds:
             break
-        drops[unit] = value - question.without((unit,))
+        chunk = ordered[start : start + question.together]
+        without = question.each_without([(unit,) for unit in chunk])
+        drops |= {unit: value - left for unit, left in zip(chunk, without, strict=True)}
     notes = question.notes
     if len(drops) < len(wanted):
         notes += (f"{len(wanted) - len(drops)} of {len(wanted)} units were not looked at, to bound the time",)
@@ -259,11 +300,12 @@ def ridge(
     value, units = question.value(question.view), question.units
     most = runs if question.most is None else min(runs, question.most - 1)
     masks = np.random.default_rng(seed).random((max(most, _FEWEST), len(units))) < _KEPT
+    gone = [[u for u, kept in zip(units, mask, strict=True) if not kept] for mask in masks]
     values: list[float] = []
-    for mask in masks:
+    for start in range(0, len(gone), question.together):
         if seconds is not None and len(values) >= _FEWEST and time.perf_counter() - began > seconds:
             break
-        values.append(question.without([u for u, kept in zip(units, mask, strict=True) if not kept]))
+        values += question.each_without(gone[start : start + question.together])
     notes = question.notes
     if len(values) < runs:
         notes += (f"{len(values)} of {runs} runs, to bound the time",)

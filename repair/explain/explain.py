@@ -37,6 +37,7 @@ from repair.replies import Unreadable, check_hunks
 
 if TYPE_CHECKING:
     from repair.explain.glass import Glass
+    from repair.explain.gradients import Known
     from repair.explain.reference import Reference
     from repair.model import Model
 
@@ -72,6 +73,7 @@ class Matter:
     glass: Glass | None
     reference: Reference | None
     wanted: Wanted
+    known: Known = field(default_factory=dict)
 
     @property
     def opened(self) -> Glass:
@@ -97,7 +99,7 @@ def _evidence(of: Matter, method: Method) -> EvidenceMap:
         glass = of.opened
         from repair.explain.gradients import gradient
 
-        return gradient(glass, subject, wanted.target, method)
+        return gradient(glass, subject, wanted.target, method, known=of.known)
     if method is Method.RANDOM:
         raise InputError("random is a yardstick for measuring, it explains nothing", field="methods")
     glass = of.opened
@@ -110,7 +112,7 @@ def _tokens(of: Matter) -> TokenMap:
     glass = of.opened
     from repair.explain.gradients import token_map
 
-    return token_map(glass, of.subject)
+    return token_map(glass, of.subject, known=of.known)
 
 
 def _attention(of: Matter) -> AttentionMap:

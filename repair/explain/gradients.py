@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -97,12 +97,20 @@ def _tokens_of(found: Passage, said: str) -> int:
     return 1
 
 
-def gradient(glass: Glass, subject: Subject, target: Target, method: Method = Method.GRADIENT) -> EvidenceMap:
+def gradient(
+    glass: Glass,
+    subject: Subject,
+    target: Target,
+    method: Method = Method.GRADIENT,
+    *,
+    known: Known | None = None,
+) -> EvidenceMap:
     """Evidence by GRADIENT, INTEGRATED or GRADIENT_NORM; scores in nats, those of the norm without a sign.
 
     GRADIENT is conservative gradient x input (`conservative.py`), one pass for each log-probability. INTEGRATED
     (Sundararajan et al. 2017) goes from the pad embedding (zero where there is none) in place of the units' text.
-    Raises ModelError for quantised weights or a model that fails, InputError for another method or a bad change.
+    `known` keeps passes for the token map of the same subject. Raises ModelError for quantised weights or a model that
+    fails, InputError for another method or a bad change.
     """
     if method not in _METHODS:
         raise InputError(f"{method.value} is no gradient method: take {', '.join(_METHODS)}", field="methods")
@@ -116,7 +124,7 @@ def gradient(glass: Glass, subject: Subject, target: Target, method: Method = Me
         _gather(scores, parts[0].passage, tokens)
     else:
         for term in parts:
-            seen = _one(glass, term, method)
+            seen = _one(glass, term, method, known)
             value += term.weight * seen.value
             notes += seen.notes
             sign = 1.0 if method is Method.GRADIENT_NORM else term.weight
@@ -138,7 +146,7 @@ def _speaks(unit: Unit) -> bool:
     return bool(unit.text.strip()) or unit.kind.value == "frame"
 
 
-def token_map(glass: Glass, subject: Subject) -> TokenMap:
+def token_map(glass: Glass, subject: Subject, *, known: Known | None = None) -> TokenMap:
     """Scores of each token of the prompt for the change and for the lines as they are (conservative, nats).
 
     Raises ModelError for quantised weights or a model that fails, InputError for a bad change.
@@ -147,7 +155,7 @@ def token_map(glass: Glass, subject: Subject) -> TokenMap:
     view = shown(subject.view, glass.answers)
     new = _answer(glass, view, subject.hunks, 1.0)
     kept = _answer(glass, view, unchanged(view, subject.hunks), 1.0)
-    first, second = (_one(glass, term, Method.GRADIENT).tokens for term in (new, kept))
+    first, second = (_one(glass, term, Method.GRADIENT, known).tokens for term in (new, kept))
     seen = new.passage
     return TokenMap(
         seen.tokens[: seen.prompt], seen.owner[: seen.prompt], seen.units, first[: seen.prompt], second[: seen.prompt]
@@ -161,7 +169,21 @@ class _Seen:
     notes: tuple[str, ...] = ()
 
 
-def _one(glass: Glass, term: Term, method: Method) -> _Seen:
+Known: TypeAlias = dict[tuple[tuple[int, ...], tuple[int, int], tuple[int, ...], Method], _Seen]
+"""Passes that were made, by ids, span, choices and method; of one network as it is."""
+
+
+def _one(glass: Glass, term: Term, method: Method, known: Known | None = None) -> _Seen:
+    key = (term.passage.ids, term.span, term.choices, method)
+    if known is not None and key in known:
+        return known[key]
+    seen = _passed(glass, term, method)
+    if known is not None:
+        known[key] = seen
+    return seen
+
+
+def _passed(glass: Glass, term: Term, method: Method) -> _Seen:
     with conserving(glass) if method is Method.GRADIENT else nullcontext(()) as notes:
         inputs = glass.embed(term.passage.ids)
         value, slope, said = _slope(glass, term, inputs)

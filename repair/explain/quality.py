@@ -77,15 +77,14 @@ def _take(model: Model, subject: Subject, target: Target, units: tuple[Unit, ...
     began = time.perf_counter()
     whole = question.value(question.view)
     masks, values = random_masks(len(units), DELETIONS, seed=seed), list[float]()
-    for mask in masks:
-        if len(values) >= _FEWEST and time.perf_counter() - began > SECONDS:
+    gone = [[u for u, kept in zip(units, mask, strict=True) if not kept] for mask in masks]
+    for start in range(0, len(gone), _FEWEST):
+        if values and time.perf_counter() - began > SECONDS:
             break
-        values.append(question.without([u for u, kept in zip(units, mask, strict=True) if not kept]))
+        values += question.each_without(gone[start : start + _FEWEST])
     rng = np.random.default_rng(seed)
-    falls = [
-        abs(whole - question.without([units[n] for n in rng.choice(len(units), _top(units), replace=False)]))
-        for _ in range(DRAWS)
-    ]
+    drawn = [[units[n] for n in rng.choice(len(units), _top(units), replace=False)] for _ in range(DRAWS)]
+    falls = [abs(whole - left) for left in question.each_without(drawn)]
     return _Taken(question, units, whole, masks[: len(values)], np.array(values), float(np.mean(falls)))
 
 

@@ -95,6 +95,17 @@ class LocalModel:
         """Whether the vocabulary has the special tokens of prompts.py."""
         return isinstance(self._format, CompactFormat)
 
+    def beside(self) -> LocalModel | None:
+        """Another one over the same weights that may compute while this one does; what it reads is not counted here.
+
+        None where that gains nothing or must not be: a GPU, several threads already, one core, a shared tokenizer.
+        """
+        alone = self._engine.device.type != "cpu" or torch.get_num_threads() > 1 or (os.cpu_count() or 1) < 2
+        if alone or not isinstance(self._format, CompactFormat):
+            return None
+        engine = Engine(self._engine.network)
+        return LocalModel(self._name, engine, self._format.over(engine))
+
     def locate(self, view: View) -> LineBelief:
         """Where the fault is; sums to 1."""
         with self._lock:

@@ -1,14 +1,18 @@
+import os
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
+from repair.embedded.expander import embedded_directory
 from repair.errors import InputError, ModelError
-from repair.explain.evidence import AGAIN, GONE, ablation, alternatives, fitted_ridge, ridge
+from repair.explain.evidence import AGAIN, GONE, ablation, alternatives, asked, fitted_ridge, ridge
 from repair.explain.glass import Glass
 from repair.explain.passages import edited, units_of
 from repair.explain.values import Subject, Target, TargetKind, UnitEdit, UnitKind
 from repair.model import LineBelief
+from repair.models.local import load_local
 from repair.models.scripted import Hunks, ScriptedModel
 from repair.views import Hunk, View
 
@@ -55,6 +59,21 @@ def test_time_bounds_are_said(subject: Subject) -> None:
     assert "were not looked at" in found.notes[0]
     few = ridge(ScriptedModel(scores=additive), subject, Target(), seconds=-1.0)
     assert "8 of 64 runs" in few.notes[0]
+
+
+def test_two_at_a_time_are_what_one_after_the_other_gives(subject: Subject) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        question = asked(load_local(embedded_directory(), threads=1), subject, Target())
+        groups = [(unit,) for unit in question.units[:5]]
+        serial = [question.without(group) for group in groups]
+        if (os.cpu_count() or 1) > 1:
+            assert question.beside is not None
+        assert question.each_without(groups) == serial
+        assert len(set(serial)) > 1
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_ridge_weights_are_those_of_least_squares_where_nothing_is_uncertain() -> None:

@@ -27,9 +27,9 @@ demo: $(READY)
 
 # Three processes on two cores: most tests wait for processes of their own. `pytest -q` runs all in one.
 test: $(READY)
-	@$(BIN)/python -m pytest -q tests/serve tests/e2e --ignore=tests/serve/batch & one=$$!; \
-	$(BIN)/python -m pytest -q tests/serve/batch tests/repair tests/test_*.py & two=$$!; \
-	$(BIN)/python -m pytest -q tests/data tests/training tests/eval; three=$$?; \
+	@$(BIN)/python -m pytest -q tests/serve --ignore=tests/serve/batch & one=$$!; \
+	$(BIN)/python -m pytest -q tests/serve/batch tests/repair tests/e2e & two=$$!; \
+	$(BIN)/python -m pytest -q tests/data tests/training tests/eval tests/test_*.py; three=$$?; \
 	wait $$one && wait $$two && exit $$three
 
 check: format lint types imports test wheel

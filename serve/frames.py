@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import struct
+from dataclasses import dataclass
 from typing import cast
 
 _LENGTH = struct.Struct("!I")
@@ -44,3 +45,28 @@ def _exactly(descriptor: int, size: int) -> bytes | None:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
+
+
+@dataclass(eq=False, slots=True)
+class Piped:
+    """A process that is spoken to by frames over its stdin and stdout."""
+
+    process: asyncio.subprocess.Process
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process.returncode is None
+
+    async def send(self, frame: Frame) -> None:
+        """Write one frame. Raises OSError when the process is gone."""
+        stdin = self.process.stdin
+        assert stdin is not None
+        stdin.write(packed(frame))
+        await stdin.drain()
+
+    async def receive(self) -> Frame:
+        """The next frame. Raises asyncio.IncompleteReadError at the end."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        return await receive(stdout)

@@ -58,26 +58,10 @@ class Runner(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class _Worker:
-    process: asyncio.subprocess.Process
+class _Worker(frames.Piped):
     folder: Path
     sandbox: str = ""
     ready: bool = False
-
-    @property
-    def alive(self) -> bool:
-        return self.process.returncode is None
-
-    async def send(self, frame: Frame) -> None:
-        stdin = self.process.stdin
-        assert stdin is not None
-        stdin.write(frames.packed(frame))
-        await stdin.drain()
-
-    async def receive(self) -> Frame:
-        stdout = self.process.stdout
-        assert stdout is not None
-        return await frames.receive(stdout)
 
 
 class Pool:

@@ -29,7 +29,7 @@ METHODS = tuple(Method)
 DELETIONS = 24
 STEPS = 8  # of a deletion curve
 DRAWS = 5  # random orders
-LDS, DELETION, DROP = "LDS", "deletion AUC", "top-1 drop"
+LDS, DELETION, DROP = "LDS", "deletion AUC gain", "top-1 drop"
 HIT, SANITY = "planted evidence first", "random-weight likeness"
 
 

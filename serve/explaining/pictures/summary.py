@@ -116,16 +116,16 @@ def quality_table(quality: Sequence[MethodQuality]) -> str:
     """Measured methods of this checkpoint."""
     if not quality:
         return '<p class="soft">The methods were not measured for this checkpoint.</p>'
-    rows = [
-        (
-            text(one.method.value), f"{one.examples:,}",
-            "; ".join(f"{text(name)} {number(got)} (random {number(chance)})" for name, got, chance in one.measures),
-            "yes" if one.beats_random else '<span class="chip bad">does not beat random</span>',
-        )
-        for one in quality
-    ]  # fmt: skip
-    head = ("method", "#faults", "measures", "better than random")
-    return f"<h3>The methods on held-out faults</h3>{table(head, rows, 'Quality of methods')}"
+    names = tuple(dict.fromkeys(name for one in quality for name, _, _ in one.measures))
+    rows: list[Sequence[str]] = []
+    for one in quality:
+        got = {name: f"{value:.2f} ({chance:.2f})" for name, value, chance in one.measures}
+        verdict = "yes" if one.beats_random else '<span class="chip bad">does not beat random</span>'
+        told = (got.get(name, "") for name in names)
+        rows.append((text(one.method.value), f"{one.examples:,}", *told, verdict))
+    head = ("method", "#faults", *(f"#{name}" for name in names), "better than random")
+    about = '<p class="soft">In parentheses what a random order gives.</p>'
+    return f"<h3>The methods on held-out faults</h3>{about}{table(head, rows, 'Quality of methods')}"
 
 
 def tests(checked: Checked | None, values: RunValues | None) -> str:

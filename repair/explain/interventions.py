@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -19,18 +19,16 @@ if TYPE_CHECKING:
 def applied(glass: Glass, interventions: Interventions) -> Generator[None]:
     """Inside: the network as the interventions say. Afterwards: as before, also after an error.
 
-    A neutral setting installs nothing. Raises InputError for what the network does not have.
+    A neutral setting installs nothing. Raises InputError for what the network does not have, ModelError for a part
+    of it that cannot be found.
     """
     _check(glass, interventions)
-    hooks = list(_hooks(glass, interventions))
-    scaled = list(_scaled(glass, interventions.adapter_scale))
-    try:
+    with ExitStack() as undone:  # one by one: a later part that cannot be found must not leave the earlier ones in
+        for hook in _hooks(glass, interventions):
+            undone.callback(hook.remove)
+        for scaling, before in _scaled(glass, interventions.adapter_scale):
+            undone.callback(scaling.update, before)
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for scaling, before in scaled:
-            scaling.update(before)
 
 
 def _check(glass: Glass, interventions: Interventions) -> None:

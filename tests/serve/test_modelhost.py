@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Client
 from pathlib import Path
 
@@ -88,6 +89,19 @@ def test_answers_are_those_of_the_model_loaded_here(settings: Settings, hosted: 
     assert hosted.get("nothing") is None
     assert local.listed() == hosted.listed()
     assert 0 < hosted.ready(90.0) < 90.0
+
+
+@pytest.mark.parametrize("how", [{"beams": 3}, {"samples": 1.0, "temperature": 1.5, "top_p": 0.3}])
+def test_every_setting_of_decoding_reaches_the_process(
+    settings: Settings, hosted: HostedModels, how: dict[str, float]
+) -> None:
+    there, here = hosted.get(), LocalModels(settings).get("default")
+    assert there is not None
+    assert here is not None
+    wanted = replace(DECODING, **how)
+    found = list(there.propose(VIEW, wanted))
+    assert found == list(here.propose(VIEW, wanted))
+    assert found != list(here.propose(VIEW, replace(wanted, beams=0, top_p=1.0)))
 
 
 def test_the_socket_is_private_and_the_secret_in_no_argument(host: ModelHost) -> None:

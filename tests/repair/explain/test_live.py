@@ -1,14 +1,21 @@
 """Live interventions: their effect, and that nothing stays changed."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from repair.errors import InputError
+from repair.embedded.expander import embedded_adapter, embedded_directory
+from repair.errors import InputError, ModelError
 from repair.explain.glass import open_glass
 from repair.explain.live import compare
 from repair.explain.values import Interventions, NeuronScale, Subject, UnitEdit, UnitKind
 from repair.model import Decoding
+from repair.models.batching import BatchedModel
 from repair.models.decoding import nucleus
+from repair.models.local import load_local
 from repair.views import Hunk, View
+from tests.repair.explain.insides import tiny
 
 NEUTRAL = Interventions()
 
@@ -65,6 +72,55 @@ def test_what_is_not_there_is_refused_and_nothing_stays(shipped, mean):
     with pytest.raises(InputError, match="there is no layer 99"):
         compare(shipped, mean, Interventions(layers_off=(99,)))
     assert answers(compare(shipped, mean, NEUTRAL, proposals=2).before) == before
+
+
+def hooks(glass):
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in glass.model.modules())
+
+
+def test_a_setting_refused_halfway_leaves_nothing_in(tmp_path: Path):
+    glass = tiny("qwen2", tmp_path)
+    ids, there = (5, 9, 30), hooks(glass)
+    plain = glass.run(ids).logits
+    attention = glass.layers[1].self_attn
+    attention.out = attention.o_proj  # a class that calls it otherwise
+    del attention._modules["o_proj"]
+    with (
+        pytest.raises(ModelError, match="heads cannot be turned off"),
+        glass.changed(Interventions(layers_off=(0,), heads_off=((2, 0), (1, 0)))),
+    ):
+        pytest.fail("it is not entered")
+    attention.o_proj = attention.out
+    assert hooks(glass) == there
+    assert glass.run(ids).logits.equal(plain)
+
+
+def test_a_failure_while_changed_leaves_nothing_in(shipped, mean):
+    before, there = answers(compare(shipped, mean, NEUTRAL, proposals=2).before), hooks(shipped)
+    scales = [dict(one) for one in shipped.scalings]
+    endless = UnitEdit(UnitKind.CODE, 2, "    total = " + "0 + " * 4 * shipped.limit + "0")
+    with pytest.raises(ModelError):
+        compare(shipped, mean, Interventions(layers_off=(1,), adapter_scale=0.5, edits=(endless,)))
+    assert hooks(shipped) == there
+    assert [dict(one) for one in shipped.scalings] == scales
+    assert answers(compare(shipped, mean, NEUTRAL, proposals=2).before) == before
+
+
+@pytest.mark.parametrize("how", [{"beams": 4}, {"samples": 1.0, "temperature": 1.5, "top_p": 0.5}])
+def test_served_models_obey_as_the_opened_one_does(shipped, mean, how):
+    """The lean network alone and between many requests: the same texts as transformers, others without."""
+    decoding = Decoding(candidates=8, max_tokens=48, **how)
+    without = replace(decoding, beams=0, top_p=1.0)
+    local = load_local(embedded_directory(), adapter=embedded_adapter(), device="cpu", dtype="float32")
+    batched = BatchedModel(local)
+    try:
+        first, second, third = (
+            [c.text for c in model.propose(mean.view, decoding)] for model in (shipped.local(), local, batched)
+        )
+        assert first == second == third
+        assert first != [c.text for c in local.propose(mean.view, without)]
+    finally:
+        batched.close()
 
 
 @pytest.mark.parametrize("name", ["shipped", "plain"])

@@ -84,6 +84,15 @@ def test_the_request_says_what_is_wanted(server: str, view: View) -> None:
     assert request["temperature"] == 0.0
 
 
+def test_a_narrower_nucleus_is_passed_on_with_samples_alone(server: str, view: View) -> None:
+    def sent(top_p: float) -> list[object]:
+        found = model_of(server, "echo").propose(view, Decoding(candidates=2, top_p=top_p))
+        return [json.loads(one.text).get("top_p") for one in found]
+
+    assert sorted(map(str, sent(0.7))) == ["0.7", "None"]
+    assert sent(1.0) == [None, None]
+
+
 def test_samples_come_from_several_requests(server: str, view: View) -> None:
     found = {c.text for c in model_of(server, "diverse").propose(view, Decoding(candidates=5, temperature=0.6, seed=3))}
     assert found == {"@@ 8-8\n    # seed 3 at 0.0\n", *(f"@@ 8-8\n    # seed {n} at 0.6\n" for n in range(4, 8))}

@@ -33,6 +33,7 @@ from repair.explain.values import (
     TokenMap,
     Trust,
 )
+from repair.models.memory import give_back
 from repair.replies import Unreadable, check_hunks
 
 if TYPE_CHECKING:
@@ -188,7 +189,10 @@ def explain(
     Raises ModelError when the model itself fails or its context is too short for the code, InputError for a change,
     target or intervention that does not fit.
     """
-    return composed(Matter(subject, model, glass, reference, wanted or Wanted()), Makers())
+    try:
+        return composed(Matter(subject, model, glass, reference, wanted or Wanted()), Makers())
+    finally:
+        give_back()
 
 
 def composed(of: Matter, makers: Makers) -> Explanation:

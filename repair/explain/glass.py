@@ -22,6 +22,7 @@ from repair.errors import InputError, ModelError
 from repair.explain.adapters import Scaling, peft_scalings, put_beside
 from repair.explain.values import Interventions
 from repair.models.local import Format, LocalModel, add_adapter, answering, checked_source, read_adapted, torch_device
+from repair.models.memory import bound_kernels
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
@@ -346,6 +347,7 @@ def open_glass(
             "a model server shows nothing of its inside: log-probabilities and perturbation are available",
             field="model",
         )
+    bound_kernels()
     source, where = checked_source(source), torch_device(device)
     name = str(source) if adapter is None else f"{source}+{adapter}"
     with warnings.catch_warnings():

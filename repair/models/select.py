@@ -5,17 +5,16 @@ The only place that knows all implementations; each is imported when it is chose
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repair.errors import ModelError
+from repair.models.memory import bound_kernels
 
 if TYPE_CHECKING:
     from repair.model import Model
 
 NONE = "none"
-_KERNELS = "64"
 
 
 def load_model(
@@ -40,23 +39,13 @@ def load_model(
         from repair.models.chat import connect
 
         return connect(spec)
-    _bound_memory()
+    bound_kernels()
     from repair.models.local import load_local
 
     if spec is not None:
         return load_local(spec, adapter=adapter, device=device, threads=threads)
     directory, own = _embedded()
     return load_local(directory, adapter=adapter or own, device=device, threads=threads)
-
-
-def _bound_memory() -> None:
-    """Let torch's CPU libraries remember few of the kernels that they make for every new shape.
-
-    Windows and batches have ever other lengths, so the default of 1,024 of each grows a process by half a gigabyte
-    over a dozen files, and few are used again. They read the variables at their first use; what the user sets stays.
-    """
-    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(name, _KERNELS)
 
 
 def _embedded() -> tuple[Path, Path | None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data.records import ErrorOrigin, Origin, Record, from_row
 from data.sources.feedback import cut_change
-from data.sources.suites import last_line, whole_lines
+from data.sources.suites import error_type, last_line, whole_lines
 from data.steps import Outcome
 from data.store import read_rows
 from repair.errors import InputError, SuiteError
@@ -43,7 +43,7 @@ def adversarial_record(original: Record, buggy: str, fixed: str, *, error: str, 
         function=cut.function,
         context=cut.context,
         error=told,
-        error_type=told.partition(":")[0] if told.partition(":")[0].isidentifier() else "",
+        error_type=error_type(told),
         error_origin=ErrorOrigin.EXECUTED if told else ErrorOrigin.NONE,
         frames=(),
         test="",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data.labels import hunks_of
 from data.records import ErrorOrigin, Origin, Record
-from data.sources.suites import last_line, whole_lines
+from data.sources.suites import error_type, last_line, whole_lines
 from data.steps import Outcome, Rejection
 from data.store import read_rows
 from repair.errors import PatchError, SuiteError
@@ -115,7 +115,7 @@ def feedback_records(path: Path, *, licence: str, repository: str) -> Iterator[O
             function=cut.function,
             context=cut.context,
             error=error,
-            error_type=error.partition(":")[0] if error.partition(":")[0].isidentifier() else "",
+            error_type=error_type(error),
             error_origin=ErrorOrigin.REPORTED if error else ErrorOrigin.NONE,
             repository=repository or path.stem,
             authored=_utc(str(row["at"]), path, number),

@@ -25,6 +25,12 @@ def whole_lines(text: str) -> str:
     return text if text.endswith("\n") else f"{text}\n"
 
 
+def error_type(line: str) -> str:
+    """The exception that an error's line begins with, "" where it begins with none."""
+    name = line.partition(":")[0]
+    return name if name.isidentifier() else ""
+
+
 def last_line(text: str) -> str:
     """The last line that says something: of a traceback the type and message."""
     return next((line.strip() for line in reversed(text.split("\n")) if line.strip()), "")
@@ -58,7 +64,7 @@ def suite_records(path: Path, role: str) -> Iterator[Outcome]:
             path=values["id"],
             function=values["entry_point"],
             error=error,
-            error_type=error.partition(":")[0] if error.partition(":")[0].isidentifier() else "",
+            error_type=error_type(error),
             error_origin=ErrorOrigin.EXECUTED if error else ErrorOrigin.NONE,
             test=values["tests"][:_TEST],
             repository=path.stem,

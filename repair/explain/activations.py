@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from repair.explain.moments import Moments
 from repair.explain.passages import STRUCTURE, Passage, passage
 from repair.explain.values import ActivationMap, Array, Outlier, Subject, Unit
 
@@ -28,15 +27,6 @@ _DEAD = 1e-3  # of the layer's largest value
 _FAR = 6.0  # deviations; below, a value is nothing special
 _SHOWN = 24  # outliers
 _INNER = 0.99  # share of the values that the histogram's bins resolve; those beyond are in the first and last bin
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerStatistics:
-    """What the reference keeps of a passage, each (layers,)."""
-
-    strength: Array  # root mean square over tokens and neurons
-    dead: Array  # share of dead neurons
-    largest: Array  # largest deviation of any neuron at any token, in standard deviations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,22 +63,6 @@ def activation_map(glass: Glass, subject: Subject, reference: Reference | None =
         outliers=_outliers(layers, found),
         notes=() if known else ("no reference of this checkpoint: outliers are told against their own layer",),
     )
-
-
-def activation_statistics(glass: Glass, ids: Sequence[int], reference: Reference | None = None) -> LayerStatistics:
-    """Statistics per layer of one run over ids, for a reference and for alarms. Raises ModelError."""
-    usual = _usual(glass, reference)
-    layers = _by_layer(glass, ids, lambda n, values: _layer(values, usual(n)))
-    return LayerStatistics(
-        np.sqrt(np.asarray([layer.strength.mean() for layer in layers], np.float32)),
-        np.asarray([layer.dead for layer in layers], np.float32),
-        np.asarray([np.abs(layer.deviations).max() for layer in layers], np.float32),
-    )
-
-
-def layer_moments(glass: Glass, ids: Sequence[int]) -> tuple[Moments, ...]:
-    """Moments of each layer's neurons over one run; merge those of many passages for a reference."""
-    return _by_layer(glass, ids, lambda _, values: Moments.of(values))
 
 
 def _by_layer(glass: Glass, ids: Sequence[int], look: Callable[[int, Array], T]) -> tuple[T, ...]:

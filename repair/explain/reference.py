@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from safetensors.torch import load_file
@@ -93,11 +94,21 @@ class Reference:
     location: tuple[LocationQuality, ...] = ()  # on held-out cases
 
 
+_DIGESTS: WeakKeyDictionary[Glass, str] = WeakKeyDictionary()
+
+
 def weights_digest(glass: Glass) -> str:
     """SHA-256 over all parameters and those of the adapter, by name and as fp32: the same on every device.
 
-    The adapter's come from its file, so that it does not matter who put them beside the weights.
+    The adapter's come from its file, so that it does not matter who put them beside the weights. Computed once for an
+    opened model: billions of parameters take minutes.
     """
+    if glass not in _DIGESTS:
+        _DIGESTS[glass] = _digest(glass)
+    return _DIGESTS[glass]
+
+
+def _digest(glass: Glass) -> str:
     total = hashlib.sha256()
     own = ((name.replace(".base_layer", ""), p.detach()) for name, p in glass.model.named_parameters())
     parts = sorted((name, p) for name, p in own if ".lora_" not in name)
@@ -179,16 +190,19 @@ def _quantiles(samples: Array) -> Array:
     return np.moveaxis(np.quantile(samples, QUANTILES, axis=-1), 0, -1).astype(np.float32)
 
 
-def reference_places(glass: Glass) -> tuple[Path, ...]:
-    """Where the reference of a model may lie, best first; the last is the user's cache, under the weights' digest."""
+def _beside(glass: Glass) -> tuple[Path, ...]:
+    """Where the reference may lie beside the weights or the adapter."""
     from repair.embedded.expander import HERE
 
     own = [glass.adapter] if glass.adapter else [glass.source] if isinstance(glass.source, Path) else []
-    beside = [HERE if place.resolve() == (HERE / "adapter").resolve() else place for place in own]
+    return tuple((HERE if place.resolve() == (HERE / "adapter").resolve() else place) / FILE for place in own)
+
+
+def _cache() -> Path:
+    """The folder of the user's cache for references, each under the digest of its weights."""
     base = os.environ.get("EMEND_CACHE") or os.environ.get("XDG_CACHE_HOME")
     home = Path(base) if base else Path(os.environ.get("HOME", "/nonexistent")) / ".cache"
-    cache = home / "emend" / "references" / f"{weights_digest(glass)}.json"
-    return (*(place / FILE for place in beside), cache)
+    return home / "emend" / "references"
 
 
 def read_reference(glass: Glass) -> Reference | None:
@@ -196,8 +210,11 @@ def read_reference(glass: Glass) -> Reference | None:
 
     Raises InputError for one that is damaged, or that stands beside the weights and was made for others.
     """
+    places, cache = list(_beside(glass)), _cache()
+    if cache.is_dir() and any(cache.iterdir()):
+        places.append(cache / f"{weights_digest(glass)}.json")
     stranger: InputError | None = None
-    for place in reference_places(glass):
+    for place in places:
         if place.is_file():
             try:
                 return checked_reference(place, glass)
@@ -235,12 +252,12 @@ def write_reference(path: Path, reference: Reference) -> None:
 
 def store_reference(glass: Glass, reference: Reference) -> Path:
     """Write it beside the weights, or to the user's cache where that place is read-only. Raises InputError."""
-    *beside, cache = reference_places(glass)
-    for place in beside:
+    for place in _beside(glass):
         try:
             write_reference(place, reference)
         except InputError:
             continue
         return place
-    write_reference(cache, reference)
-    return cache
+    place = _cache() / f"{weights_digest(glass)}.json"
+    write_reference(place, reference)
+    return place

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 5  # rows of each table
 _STYLES = {"faithful": "green", "weak": "yellow", "failed": "red"}
+_NARROWEST = 12  # characters of the last column of a table
 _CODE = 70  # characters of a line in a table
 E = TypeVar("E", bound=StrEnum)
 
@@ -170,11 +171,13 @@ def tell(found: Explanation) -> None:
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Figures and names whole, the last column cut where the terminal is narrow; `#` marks columns of figures."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for at, name in enumerate(head):
-        last, widest = at == len(head) - 1, max((len(row[at]) for row in rows), default=0)
+    names = [name.removeprefix("#") for name in head]
+    widest = [max(len(name), *(len(row[at]) for row in rows), 0) for at, name in enumerate(names)]
+    left = max(_NARROWEST, stdout().width - sum(widest[:-1]) - len(names))  # told outright: rich would cut the figures
+    for at, name in enumerate(names):
         table.add_column(
-            name.removeprefix("#"), justify="right" if name.startswith("#") else "left", no_wrap=True,
-            overflow="ellipsis", min_width=None if last else widest,
+            name, justify="right" if head[at].startswith("#") else "left", no_wrap=True, overflow="ellipsis",
+            width=min(widest[at], left) if at == len(names) - 1 else widest[at],
         )  # fmt: skip
     for row in rows:
         table.add_row(*(Text(shown(one)) for one in row))

@@ -60,6 +60,18 @@ def test_a_diff_is_explained_with_tests_values_report_and_profile(project):
     assert "Suspected" in page
 
 
+def test_figures_stand_whole_where_the_terminal_is_narrow(monkeypatch, capsys):
+    from serve.commands.explain import tell
+    from tests.serve.explaining import samples
+
+    monkeypatch.setenv("COLUMNS", "60")
+    told = samples.full()
+    tell(told)
+    lines = capsys.readouterr().out.splitlines()
+    for one in told.evidence[0].top(3, leave_out=told.subject.changed):
+        assert any(line.lstrip().startswith(f"{one.score:+.2f} ") and one.unit.label in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

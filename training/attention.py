@@ -8,7 +8,6 @@ length x length is ever made. On CUDA one variable-length flash kernel does it, 
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -18,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from repair.errors import InputError, ModelError
+from training import varlen
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BLOCKS = "emend_blocks"
-_VARLEN = importlib.util.find_spec("torch.nn.attention.varlen") is not None
 _SHORT = 256  # tokens; up to here the CPU's half-precision kernel is slower than that of fp32 (measured: 0.4 to 1)
 
 
@@ -79,29 +78,14 @@ def blocks_attention(  # noqa: PLR0913, PLR0917 - transformers' signature
         for q, k in zip(query[0].split(lengths, dim=1), key[0].split(lengths, dim=1), strict=True):
             observer.see(q, k, scale)
     dropout = dropout if module.training else 0.0
-    if dropout == 0.0 and _has_flash(query):
+    if dropout == 0.0 and varlen.takes(query.device, query.dtype, query.shape[-1]):
         return _flash(query, key, value, (bounds, longest), scaling)[None], None
     return _each(query, key, value, bounds.diff().tolist(), (dropout, scaling)), None
 
 
-def _has_flash(query: Tensor) -> bool:
-    """Whether torch's variable-length kernel takes these tensors: half precision on CUDA, 2023 GPUs or so."""
-    halves = query.dtype in (torch.bfloat16, torch.float16)
-    if not (query.is_cuda and halves and query.shape[-1] % 8 == 0 and query.shape[-1] <= 256):
-        return False
-    return torch.cuda.get_device_capability(query.device) >= (8, 0) and _VARLEN
-
-
 def _flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int], scaling: float | None) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
-    bounds, longest = blocks
     q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
-    found = varlen_attn(
-        q, k, v, bounds, bounds, longest, longest,
-        scale=scaling, window_size=(-1, 0), enable_gqa=q.shape[1] != k.shape[1],
-    )  # fmt: skip
-    return cast(Tensor, found)
+    return varlen.attend(q, k, v, blocks, scaling)
 
 
 def _each(query: Tensor, key: Tensor, value: Tensor, lengths: list[int], how: tuple[float, float | None]) -> Tensor:

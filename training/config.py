@@ -73,6 +73,7 @@ class DataConfig:
     row_length: int = 512  # tokens of a packed row; longer examples are counted and left out
     rows: int = 16  # rows that go through the model together, in each process
     pool: int = 2048  # examples packed together: larger packs tighter
+    arriving: bool = False  # shards are still being made: taken in the order of their numbers, each waited for
     background: float = 1.0  # factor on targets of shards that count less than 1 (the code that is read, not written)
     pad: int = 0  # id of the padding token
     bos: int = 1  # id of the token that begins a document of a flat stream
@@ -85,6 +86,8 @@ class DataConfig:
         _require(self.clean_share == -1 or 0 <= self.clean_share < 1, "data.clean_share", "lies in [0, 1), or is -1")
         _require(self.control in CONTROLS, "data.control", 'is "shuffled" or empty')
         _require(not (self.dataset and self.shards), "data", "give dataset or shards, not both")
+        one = len(self.shards) == 1 and self.shards[0].endswith("-*.ids.npy")
+        _require(one or not self.arriving, "data.shards", "shards that arrive are one pattern, FOLDER/NAME-*.ids.npy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class ObjectiveConfig:
     perturb: float = 0.0  # radius of adversarial noise on embeddings, as a share of their mean norm
     perturb_weight: float = 1.0  # of the loss under that noise
     attacks: int = 0  # meaning-preserving variants of each example, of which the one with the highest loss is learned
+    z: float = 0.0  # of the z-loss: the squared logarithm of the sum of exponentials; bases, run.engine=torch
     preference: str = ""  # JSON lines of pairs: a repair better than another; "dataset": accepted and rejected records
     preference_weight: float = 1.0  # of the preference loss against cross-entropy
     preference_share: float = 0.5  # of the steps that are preference steps
@@ -117,6 +121,7 @@ class ObjectiveConfig:
             "perturb",
             "perturb_weight",
             "attacks",
+            "z",
         ):
             _require(getattr(self, name) >= 0, f"objective.{name}", "must not be negative")
         _require(self.beta > 0, "objective.beta", "must be positive")
@@ -178,6 +183,7 @@ class RunConfig:
     steps: int = 1000  # length of the schedule
     epochs: float = 0.0  # passes over the data instead of `steps`, where positive
     deadline: str = ""  # local "HH:MM" at which the decay reaches its end, whatever the step
+    minutes: float = 0.0  # of training, over all restarts, at which the decay reaches its end; 0: no limit
     decay_minutes: float = 30.0  # length of that decay
     save_seconds: float = 180.0
     evaluate_steps: int = 200
@@ -197,6 +203,8 @@ class RunConfig:
         _require(self.steps > 0, "run.steps", "must be positive")
         _require(self.epochs >= 0, "run.epochs", "must not be negative")
         _require(self.threads >= 0, "run.threads", "must not be negative")
+        _require(self.minutes >= 0, "run.minutes", "must not be negative")
+        _require(not (self.minutes and self.deadline), "run.minutes", "give minutes or a deadline, not both")
         _require(self.engine in ENGINES, "run.engine", f"one of {', '.join(ENGINES)}")
         _require(self.method in METHODS, "run.method", f"one of {', '.join(METHODS)}")
         _require(self.quantise in QUANTISED, "run.quantise", "int8, nf4 or empty")

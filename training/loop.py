@@ -6,6 +6,7 @@ CPU engine and LoRA on a Hugging Face model share it. Token-weighted cross-entro
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from torch.profiler import record_function
 from repair.errors import InputError, ModelError
 from training.batches import Batch, Position
 from training.checkpoint import State, latest, read_state, read_weights, restore_optimizers, save
-from training.config import Recipe
+from training.config import Recipe, RunConfig
 from training.flops import Cost
 from training.optim import build_optimizers, deadline_factor, schedule_factor, set_rate
 from training.profiling import DATA, Profiler
@@ -60,25 +61,34 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Turns a deadline into the share of the learning rate that is left; without one always 1."""
+    """Turns the time that a run has into the share of the learning rate that is left; without a limit always 1."""
 
-    deadline: float | None  # seconds since the epoch
-    decay_seconds: float
+    deadline: float | None = None  # seconds since the epoch
+    budget: float | None = None  # seconds of training
+    decay_seconds: float = 0.0
+    final: float = 0.0  # share at the end
 
     @staticmethod
-    def of(deadline: str, decay_minutes: float) -> Clock:
-        """The next time that it is `deadline` ("HH:MM", local)."""
-        if not deadline:
-            return Clock(None, 0.0)
+    def of(run: RunConfig, final: float) -> Clock:
+        """Of `run.minutes`, or of the next time that it is `run.deadline` ("HH:MM", local)."""
+        if run.minutes:
+            return Clock(None, run.minutes * 60, run.decay_minutes * 60, final)
+        if not run.deadline:
+            return Clock()
         now = datetime.now()
-        at = datetime.combine(now.date(), datetime.strptime(deadline, "%H:%M").time())
-        return Clock((at if at > now else at + timedelta(days=1)).timestamp(), decay_minutes * 60)
+        at = datetime.combine(now.date(), datetime.strptime(run.deadline, "%H:%M").time())
+        at = at if at > now else at + timedelta(days=1)
+        return Clock(at.timestamp(), None, run.decay_minutes * 60, final)
 
-    def factor(self) -> float:
-        """1 before the decay, 0 at the deadline."""
-        if self.deadline is None:
-            return 1.0
-        return deadline_factor(self.deadline - time.time(), self.decay_seconds)
+    def left(self, spent: float) -> float:
+        """Seconds until the end, of a run that has trained for `spent` of them."""
+        if self.budget is not None:
+            return self.budget - spent
+        return math.inf if self.deadline is None else self.deadline - time.time()
+
+    def factor(self, left: float) -> float:
+        """1 before the decay, `final` at the end."""
+        return self.final + (1 - self.final) * deadline_factor(left, self.decay_seconds)
 
 
 class Stream(Protocol):
@@ -144,7 +154,7 @@ class Trainer:
         self.around = around or Surroundings()
         self.optimizers = build_optimizers(engine.parameters.items(), recipe.optim)
         self.state = State()
-        self.clock = Clock.of(recipe.run.deadline, recipe.run.decay_minutes)
+        self.clock = Clock.of(recipe.run, recipe.optim.final)
         self._resume()
         self._observer: Observer | None = None
         self._evaluated = -1
@@ -173,9 +183,14 @@ class Trainer:
                     raise InputError(f"{source} holds other weights than this recipe trains ({name})", field="run.init")
                 parameter.copy_(weights[name])
 
-    def _rate(self) -> float:
+    def _left(self) -> float:
+        """Seconds that the run still has, the same in every process: their clocks differ."""
+        left, world = self.clock.left(self.state.seconds), self.around.world
+        return left if math.isinf(left) else world.total(left) / world.size
+
+    def _rate(self, left: float) -> float:
         config, run = self.recipe.optim, self.recipe.run
-        return config.lr * schedule_factor(config, self.state.step, run.steps) * self.clock.factor()
+        return config.lr * schedule_factor(config, self.state.step, run.steps) * self.clock.factor(left)
 
     def _save(self, out: Path | None = None) -> None:
         if self.around.world.rank == 0:
@@ -188,18 +203,18 @@ class Trainer:
         if self.around.world.total(float(time.monotonic() - self._saved > self.recipe.run.save_seconds)) > 0:
             self._save()  # together: the processes' clocks differ
 
-    def _finished(self, rate: float) -> bool:
+    def _finished(self, left: float) -> bool:
         run = self.recipe.run
         patient = run.patience and self.state.waited >= run.patience
         asked = self.around.world.total(float((run.out / STOP).exists())) > 0
-        return asked or bool(patient) or self.state.step >= run.steps or rate <= 0.0
+        return asked or bool(patient) or self.state.step >= run.steps or left <= 0.0
 
     def _tell(self, record: Record) -> None:
         if self._observer and self.around.world.rank == 0:
             self._observer.record(record)
 
     def run(self, observer: Observer | None = None) -> State:
-        """Train to the last step, the deadline or a file `stop`, saving on the way and at the end.
+        """Train to the last step, the end of its time or a file `stop`, saving on the way and at the end.
 
         Raises ModelError: a loss that stays bad, no room to save. The last checkpoint is whole then.
         """
@@ -228,8 +243,8 @@ class Trainer:
 
     def _steps(self, profiler: Profiler | None) -> None:
         run = self.recipe.run
-        while not self._finished(rate := self._rate()):
-            self._step(rate)
+        while not self._finished(left := self._left()):
+            self._step(self._rate(left))
             if self.material.heldout and self.state.step % run.evaluate_steps == 0:
                 self._evaluate()
             self._sample()

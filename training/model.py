@@ -12,10 +12,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training import varlen
 from training.config import ModelConfig
 
 
@@ -57,20 +60,24 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(config.width, self.groups * self.size, bias=False)
         self.o_proj = nn.Linear(self.heads * self.size, config.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor) -> Tensor:
-        """Mixed values (rows, length, width) of states of that shape; `bias` (rows, 1, length, length) is added."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, blocks: Tensor) -> Tensor:
+        """Mixed values (rows, length, width) of states of that shape; see `block_mask` and `block_bounds`."""
         rows, length, _ = x.shape
         joined = linear(x, self.q_proj, self.k_proj, self.v_proj)
         joined = joined.view(rows, length, self.heads + 2 * self.groups, self.size).transpose(1, 2)
         q, k, v = joined.split((self.heads, self.groups, self.groups), dim=1)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if blocks.ndim == 1:
+            flat = (t.transpose(1, 2).reshape(rows * length, -1, self.size) for t in (q, k, v))
+            mixed = varlen.attend(*flat, (blocks, length), 1.0)  # the tables of `rotary` hold the scale
+            return linear(mixed.view(rows, length, self.heads * self.size), self.o_proj)
         per_group = self.heads // self.groups
         # queries of one group stand under each other, so keys and values need no copy per head
         q = q.reshape(rows * self.groups, per_group * length, self.size)
         k = k.reshape(rows * self.groups, length, self.size)
         v = v.reshape(rows * self.groups, length, self.size)
         scores = torch.bmm(q, k.transpose(1, 2)).view(rows, self.heads, length, length)
-        weights = torch.softmax(scores.float() + bias, dim=-1).to(x.dtype)
+        weights = torch.softmax(scores.float() + blocks, dim=-1).to(x.dtype)
         mixed = torch.bmm(weights.view(rows * self.groups, per_group * length, length), v)
         mixed = mixed.view(rows, self.heads, length, self.size).transpose(1, 2)
         return linear(mixed.reshape(rows, length, self.heads * self.size), self.o_proj)
@@ -101,9 +108,9 @@ class Block(nn.Module):
         self.input_layernorm = RMSNorm(config.width, config.norm_eps)
         self.post_attention_layernorm = RMSNorm(config.width, config.norm_eps)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, blocks: Tensor) -> Tensor:
         """States (rows, length, width) to the same shape."""
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, bias)
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, blocks)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -116,11 +123,11 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_eps)
 
-    def forward(self, ids: Tensor, cos: Tensor, sin: Tensor, bias: Tensor) -> Tensor:
-        """Normed hidden states (rows, length, width) of token ids (rows, length), in the type of `bias`."""
-        x = functional.embedding(ids, self.embed_tokens.weight).to(bias.dtype)
+    def forward(self, ids: Tensor, cos: Tensor, sin: Tensor, blocks: Tensor) -> Tensor:
+        """Normed hidden states (rows, length, width) of token ids (rows, length), in the type of `cos`."""
+        x = functional.embedding(ids, self.embed_tokens.weight).to(cos.dtype)
         for layer in self.layers:
-            x = layer(x, cos, sin, bias)
+            x = layer(x, cos, sin, blocks)
         return self.norm(x)
 
 
@@ -148,6 +155,17 @@ def block_mask(segments: Tensor) -> Tensor:
     return torch.where(seen, 0.0, -1e9).unsqueeze(1)
 
 
+def block_bounds(segments: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Boundaries (blocks + 1,) of the runs of one segment number within one row, over all rows end to end.
+
+    What `varlen.attend` takes in the place of `block_mask`, where it runs. The padding of a row is a block of its own.
+    """
+    length = segments.shape[1]
+    flat = segments.reshape(-1)
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    return np.union1d(changes, np.arange(0, len(flat) + 1, length)).astype(np.int32)
+
+
 class Llama(nn.Module):
     """The whole model. Parameters are fp32 master copies, computation runs in `dtype`; embeddings are tied."""
 
@@ -165,33 +183,41 @@ class Llama(nn.Module):
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=0.02)
 
-    def forward(self, ids: Tensor, cos: Tensor, sin: Tensor, bias: Tensor) -> Tensor:
-        """Logits (rows, length, vocabulary) of token ids (rows, length); see `rotary` and `block_mask`."""
-        hidden = self.model(ids, cos, sin, bias)
-        return functional.linear(hidden, self.model.embed_tokens.weight.to(bias.dtype))
+    def forward(self, ids: Tensor, cos: Tensor, sin: Tensor, blocks: Tensor) -> Tensor:
+        """Logits (rows, length, vocabulary) of token ids (rows, length); see `rotary`, `block_mask`, `block_bounds`."""
+        hidden = self.model(ids, cos, sin, blocks)
+        return functional.linear(hidden, self.model.embed_tokens.weight.to(cos.dtype))
 
-    def nll(self, ids: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, labels: Tensor) -> Tensor:
-        """Negative log-likelihood (rows x length,) of each label (int32, shape of ids), fp32."""
-        logits = self(ids, cos, sin, bias)
-        return NegativeLogLikelihood.apply(logits.flatten(0, 1), labels.flatten())  # pyright: ignore[reportReturnType]
+    def nll(self, ids: Tensor, cos: Tensor, sin: Tensor, blocks: Tensor, labels: Tensor, z: float = 0.0) -> Tensor:
+        """Negative log-likelihood (rows x length,) of each label (int32, shape of ids), fp32; `z` as in z-loss."""
+        logits = self(ids, cos, sin, blocks)
+        return NegativeLogLikelihood.apply(logits.flatten(0, 1), labels.flatten(), z)  # pyright: ignore[reportReturnType]
 
 
 class NegativeLogLikelihood(torch.autograd.Function):
-    """-log softmax(logits)[label] per row. Keeps the half-precision logits only; its backward needs no scatter."""
+    """-log softmax(logits)[label] per row. Keeps the half-precision logits only; its backward needs no scatter.
+
+    `z` x (log of the sum of exponentials)^2 is added: it keeps logits near 0, where half precision is fine
+    (z-loss of PaLM, Chowdhery et al. 2022, section 5).
+    """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:  # noqa: ANN401 - torch's own type is private
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, z: float) -> Tensor:  # noqa: ANN401 - torch's type is private
         """Losses (n,) of logits (n, vocabulary) and int32 labels (n,)."""
         wide = logits.float()
         normaliser = torch.logsumexp(wide, dim=-1)
         ctx.save_for_backward(logits, labels, normaliser)
-        return normaliser - wide.gather(-1, labels[:, None].long()).squeeze(-1)
+        ctx.z = z
+        nll = normaliser - wide.gather(-1, labels[:, None].long()).squeeze(-1)
+        return nll + z * normaliser.square() if z else nll
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        """(softmax - one-hot) times the incoming gradient."""
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
+        """(softmax - one-hot) times the incoming gradient; with z-loss softmax weighs 1 + 2 z log-sum."""
         (grad,) = grad_outputs
         logits, labels, normaliser = ctx.saved_tensors
         probability = torch.exp(logits.float() - normaliser[:, None])
+        if ctx.z:
+            probability = probability * (1.0 + 2.0 * ctx.z * normaliser)[:, None]
         chosen = torch.arange(logits.shape[-1], dtype=torch.int32, device=logits.device) == labels[:, None]
-        return ((probability - chosen.float()) * grad[:, None]).to(logits.dtype), None
+        return ((probability - chosen.float()) * grad[:, None]).to(logits.dtype), None, None

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -238,24 +238,39 @@ def test_schedules(schedule: str, final: float, expected: list[float]):
 
 def test_a_deadline_ends_the_learning_rate_at_zero():
     assert [deadline_factor(left, 100) for left in (500, 100, 50, 0, -3)] == [1, 1, 0.5, 0, 0]
-    assert Clock.of("", 30).factor() == 1.0
-    soon = Clock(time.time() + 50, 100).factor()
-    assert 0.45 < soon < 0.51
+    unlimited = Clock.of(RunConfig(), 0.0)
+    assert unlimited.factor(unlimited.left(1e9)) == 1.0
+    soon = Clock(deadline=time.time() + 50, decay_seconds=100)
+    assert 0.45 < soon.factor(soon.left(0)) < 0.51
+
+
+def test_minutes_are_those_of_training_and_end_at_the_final_rate():
+    clock = Clock.of(RunConfig(minutes=2, decay_minutes=1), 0.2)
+    assert [clock.left(spent) for spent in (0, 90, 120)] == [120, 30, 0]
+    assert [clock.factor(left) for left in (120, 60, 30, 0)] == pytest.approx([1, 1, 0.6, 0.2])
+
+
+def test_a_run_ends_when_its_minutes_are_over_and_a_rerun_has_none_left(tiny_recipe: Recipe):
+    recipe = replace(tiny_recipe, run=replace(tiny_recipe.run, steps=10**6, minutes=0.01))
+    state = train_base(recipe)
+    assert 0 < state.step < 10**6
+    assert state.seconds >= 0.6
+    assert train_base(recipe).step == state.step
 
 
 def test_a_deadline_stops_the_run(tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch):
-    class Steps:
+    @dataclass(frozen=True)
+    class Steps(Clock):
         """A clock that steps move: the deadline comes with the eleventh look."""
 
-        looks = 0
+        looks: list[int] = field(default_factory=list[int])
 
-        def factor(self) -> float:
-            self.looks += 1
-            return deadline_factor(11.0 - self.looks, 5.0)
+        def left(self, spent: float) -> float:
+            self.looks.append(1)
+            return 11.0 - len(self.looks)
 
-    monkeypatch.setattr(Clock, "of", staticmethod(lambda *_: Steps()))
-    state = train_base(replace(tiny_recipe, run=replace(tiny_recipe.run, steps=10**6)))
-    assert 0 < state.step < 10**6
+    monkeypatch.setattr(Clock, "of", staticmethod(lambda *_: Steps(decay_seconds=5.0)))
+    assert train_base(replace(tiny_recipe, run=replace(tiny_recipe.run, steps=10**6))).step == 10
     assert latest(tiny_recipe.run.out) is not None
 
 

@@ -88,7 +88,7 @@ class Arriving:
             for batch in range(self.position.batch, max(1, len(order) // size)):
                 self.position = Position(pool, batch + 1)
                 chosen = order[batch * size : (batch + 1) * size]
-                yield packed_batch(*(a[chosen] for a in arrays), self.config)
+                yield packed_batch(arrays[0][chosen], arrays[1][chosen], arrays[2][chosen], self.config)
             self.position = Position(pool + 1, 0)
 
 
@@ -96,14 +96,16 @@ def packed_batch(
     ids: NDArray[np.uint16], tenths: NDArray[np.uint8], segments: NDArray[np.uint8], config: DataConfig
 ) -> Batch:
     """Packed rows (rows, length) as a batch of `config.rows`; rows that are missing are padding."""
-    shape = (config.rows, config.row_length)
-    found = Batch(*(np.zeros(shape, kind) for kind in (np.int64, np.int64, np.float32, np.int64)))
-    rows, background = len(ids), np.float32(config.background)
+    shape, rows = (config.rows, config.row_length), len(ids)
+    found = Batch(
+        np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.float32), np.zeros(shape, np.int64)
+    )
     found.ids[:rows], found.segments[:rows] = ids, segments
-    weights = tenths / np.float32(10)
-    weights = np.where(weights < 1, weights * background, weights)
     found.labels[:rows, :-1] = ids[:, 1:]
-    found.weights[:rows, :-1] = np.where(segments[:, 1:] == segments[:, :-1], weights[:, 1:], 0) * (segments[:, 1:] > 0)
+    weights = tenths[:, 1:] / np.float32(10)
+    weights = np.where(weights < 1, weights * np.float32(config.background), weights)
+    within = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)  # the first token of an example is given
+    found.weights[:rows, :-1] = np.where(within, weights, 0)
     return found
 
 

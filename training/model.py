@@ -68,9 +68,9 @@ class Attention(nn.Module):
         q, k, v = joined.split((self.heads, self.groups, self.groups), dim=1)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if blocks.ndim == 1:
-            flat = (t.transpose(1, 2).reshape(rows * length, -1, self.size) for t in (q, k, v))
-            mixed = varlen.attend(*flat, (blocks, length), 1.0)  # the tables of `rotary` hold the scale
-            return linear(mixed.view(rows, length, self.heads * self.size), self.o_proj)
+            q, k, v = (t.transpose(1, 2).reshape(rows * length, -1, self.size) for t in (q, k, v))
+            mixed = varlen.attend(q, k, v, (blocks, length), 1.0)  # the tables of `rotary` hold the scale
+            return linear(mixed.reshape(rows, length, self.heads * self.size), self.o_proj)
         per_group = self.heads // self.groups
         # queries of one group stand under each other, so keys and values need no copy per head
         q = q.reshape(rows * self.groups, per_group * length, self.size)

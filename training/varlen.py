@@ -8,46 +8,62 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable
-from functools import cache
 from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-_INSTALLED = importlib.util.find_spec("torch.nn.attention.varlen") is not None
 _WIDEST = 256  # channels of a head
+
+
+def _kernel() -> Callable[..., Tensor] | None:
+    """Which arguments it takes depends on the version."""
+    if importlib.util.find_spec("torch.nn.attention.varlen") is None:
+        return None
+    from torch.nn.attention.varlen import varlen_attn
+
+    return cast("Callable[..., Tensor]", varlen_attn)
+
+
+_KERNEL = _kernel()
+# grouped queries must be asked for; before torch 2.12 they cannot be, and keys and values are repeated
+_SAYS_GROUPS = _KERNEL is not None and "enable_gqa" in inspect.signature(_KERNEL).parameters
 
 
 def takes(device: torch.device, dtype: torch.dtype, channels: int) -> bool:
     """Whether the kernel takes such tensors: half precision on CUDA, GPUs of 2020 (Ampere) and later."""
     halves = dtype in (torch.bfloat16, torch.float16)
-    if not (_INSTALLED and device.type == "cuda" and halves and channels % 8 == 0 and channels <= _WIDEST):
+    if not (_KERNEL and device.type == "cuda" and halves and channels % 8 == 0 and channels <= _WIDEST):
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
-
-
-@cache
-def _says_groups() -> bool:
-    """Whether grouped queries must be asked for (torch 2.12); before that keys and values are repeated here."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    return "enable_gqa" in inspect.signature(varlen_attn).parameters
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int], scale: float | None) -> Tensor:
     """Causal attention within blocks: query (tokens, heads, channels), key and value (tokens, groups, channels).
 
     `blocks` are the boundaries (blocks + 1,) int32, from 0 to the number of tokens, and the length of the longest
-    block or more; empty blocks are allowed. Mixed values have the shape of `query`.
+    block or more; empty blocks are allowed. Mixed values have the shape of `query`. Elsewhere than on CUDA one call of
+    the usual kernel for each block says what is meant.
     """
-    from torch.nn.attention.varlen import varlen_attn
-
     bounds, longest = blocks
     groups = query.shape[1] // key.shape[1]
-    more: dict[str, bool] = {}
-    if groups > 1 and _says_groups():
-        more["enable_gqa"] = True
-    elif groups > 1:
+    if groups > 1 and not _SAYS_GROUPS:
         key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
-    kernel = cast("Callable[..., Tensor]", varlen_attn)  # which arguments there are depends on the version
-    return kernel(query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **more)
+        groups = 1
+    if _KERNEL is None or not query.is_cuda:
+        return _each(query, key, value, bounds, scale)
+    more = {"enable_gqa": True} if groups > 1 else {}
+    return _KERNEL(query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **more)
+
+
+def _each(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, scale: float | None) -> Tensor:
+    found: list[Tensor] = []
+    lengths = bounds.diff().tolist()
+    for q, k, v in zip(*(t.transpose(0, 1).split(lengths, dim=1) for t in (query, key, value)), strict=True):
+        grouped = q.shape[0] != k.shape[0]
+        mixed = functional.scaled_dot_product_attention(
+            q[None], k[None], v[None], is_causal=True, scale=scale, enable_gqa=grouped
+        )
+        found.append(mixed[0])
+    return torch.cat(found, dim=1).transpose(0, 1)

@@ -8,7 +8,9 @@ length x length is ever made. On CUDA one variable-length flash kernel does it, 
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -80,7 +82,7 @@ def blocks_attention(  # noqa: PLR0913, PLR0917 - transformers' signature
             observer.see(q, k, scale)
     dropout = dropout if module.training else 0.0
     if dropout == 0.0 and _has_flash(query):
-        return _flash(query, key, value, (bounds, longest), scaling)[None], None
+        return flash(query, key, value, (bounds, longest), scaling)[None], None
     return _each(query, key, value, bounds.diff().tolist(), (dropout, scaling)), None
 
 
@@ -92,15 +94,25 @@ def _has_flash(query: Tensor) -> bool:
     return torch.cuda.get_device_capability(query.device) >= (8, 0) and _VARLEN
 
 
-def _flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int], scaling: float | None) -> Tensor:
+@functools.cache
+def _shares_keys_when_asked() -> bool:
+    """Whether fewer heads of keys must be asked for: torch 2.11 takes them as they come and knows no such argument."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return "enable_gqa" in inspect.signature(varlen_attn).parameters
+
+
+def flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int], scaling: float | None) -> Tensor:
+    """Torch's variable-length kernel: (1, heads, tokens, channels) to (tokens, heads, channels).
+
+    `blocks` are the bounds (examples + 1,) int32 and the length of the longest, or any number above it.
+    """
     from torch.nn.attention.varlen import varlen_attn
 
     bounds, longest = blocks
     q, k, v = (t[0].transpose(0, 1) for t in (query, key, value))
-    found = varlen_attn(
-        q, k, v, bounds, bounds, longest, longest,
-        scale=scaling, window_size=(-1, 0), enable_gqa=q.shape[1] != k.shape[1],
-    )  # fmt: skip
+    shared: dict[str, Any] = {"enable_gqa": True} if q.shape[1] != k.shape[1] and _shares_keys_when_asked() else {}
+    found = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scaling, window_size=(-1, 0), **shared)
     return cast(Tensor, found)
 
 

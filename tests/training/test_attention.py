@@ -6,7 +6,7 @@ from transformers import PreTrainedModel
 
 from repair.errors import InputError, ModelError
 from tests.training.families import CONFIGS, tiny
-from training.attention import BLOCKS, Observer, choose, register
+from training.attention import BLOCKS, Observer, choose, flash, register
 
 LENGTHS = (20, 1, 13, 30)
 
@@ -103,3 +103,14 @@ def test_a_wish_that_cannot_be_exact_is_refused():
         model(input_ids=ids, use_cache=False, **where)
     with pytest.raises(ModelError, match=r"run\.attention=sdpa"):
         model(input_ids=ids, use_cache=False)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_the_kernel_for_gpus_is_called_as_the_installed_torch_wants_it(kv_heads):
+    shapes = [(1, heads, 63, 16) for heads in (4, kv_heads, kv_heads)]
+    q, k, v = (torch.empty(s, device="meta", dtype=torch.bfloat16, requires_grad=True) for s in shapes)
+    found = flash(q, k, v, (torch.empty(5, device="meta", dtype=torch.int32), 30), 0.25)
+    assert found.shape == (63, 4, 16)
+    found.sum().backward()
+    assert k.grad is not None
+    assert k.grad.shape == (1, kv_heads, 63, 16)

@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 from repair.errors import InputError, ModelError
 from tests.training.families import CONFIGS, tiny
 from training.attention import BLOCKS, Observer, choose, flash, register
+from training.loading import recompute
 
 LENGTHS = (20, 1, 13, 30)
 
@@ -56,7 +57,7 @@ def test_the_observer_sees_what_eager_attention_returns(checkpointing):
     slopes = gradients(model)
     model.set_attn_implementation(BLOCKS)
     if checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        recompute(model)
     observer = Observer(frozenset({1}))
     model.get_decoder()(input_ids=ids, use_cache=False, observer=observer, **where)
     for seen, there in zip(observer.seen, expected, strict=True):

@@ -37,11 +37,11 @@ VOCABULARY, WIDTH, LONGEST, EACH, HELDOUT, RATE = 24_000, 384, 1024, 8, 32, 2e-3
 SIDES = ("ours", "trainer", "grouped")
 
 
-def examples(count: int, seed: int) -> list[NDArray[np.uint32]]:
+def examples(count: int, seed: int, vocabulary: int = VOCABULARY) -> list[NDArray[np.uint32]]:
     """Code-like tokens: skewed frequencies, so that there is something to learn."""
     rng = np.random.default_rng(seed)
     lengths = np.clip(rng.lognormal(np.log(206) - 0.245, 0.7, count), 16, LONGEST).astype(int)
-    return [np.minimum(4 + rng.zipf(1.3, n), VOCABULARY - 1).astype(np.uint32) for n in lengths]
+    return [np.minimum(4 + rng.zipf(1.3, n), vocabulary - 1).astype(np.uint32) for n in lengths]
 
 
 def learned(ids: NDArray[np.uint32]) -> NDArray[np.bool_]:
@@ -75,15 +75,15 @@ def batch_of(part: list[NDArray[np.uint32]]) -> Batch:
     return assemble(weighted, DataConfig(rows=len(rows), row_length=LONGEST))
 
 
-def heldout_loss(model: nn.Module) -> float:
+def heldout_loss(model: nn.Module, found: list[NDArray[np.uint32]], device: str = "cpu") -> float:
     """Mean loss, in plain transformers, one example at a time: the same code judges both sides."""
     model.eval()
     total, count = 0.0, 0
     with torch.no_grad():
-        for ids in examples(HELDOUT, seed=9):
-            row, at = torch.from_numpy(ids.astype(np.int64))[None], torch.from_numpy(learned(ids))[1:]
+        for ids in found:
+            row, at = torch.from_numpy(ids.astype(np.int64))[None].to(device), torch.from_numpy(learned(ids))[1:]
             losses = nn.functional.cross_entropy(model(row).logits[0, :-1].float(), row[0, 1:], reduction="none")
-            total, count = total + losses[at].sum().item(), count + int(at.sum())
+            total, count = total + losses.cpu()[at].sum().item(), count + int(at.sum())
     return total / count
 
 
@@ -106,6 +106,17 @@ def ours(out: Path, steps: int, dtype: torch.dtype) -> tuple[nn.Module, float]:
     return model, spent
 
 
+def unpadded(found: list[NDArray[np.uint32]]) -> list[dict[str, Any]]:
+    """Examples as Trainer's data set."""
+    return [
+        {
+            "input_ids": [int(v) for v in ids], "attention_mask": [1] * len(ids),
+            "labels": [int(v) if use else -100 for v, use in zip(ids, learned(ids), strict=True)],
+        }
+        for ids in found
+    ]  # fmt: skip
+
+
 def padded(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
     longest = max(len(row["input_ids"]) for row in rows)
     empty = {"input_ids": 0, "labels": -100, "attention_mask": 0}
@@ -119,20 +130,14 @@ def theirs(out: Path, steps: int, dtype: torch.dtype, order: str) -> tuple[nn.Mo
     from transformers import Trainer, TrainingArguments
 
     model, _ = load(out, dtype)
-    rows = [
-        {
-            "input_ids": [int(v) for v in ids], "attention_mask": [1] * len(ids),
-            "labels": [int(v) if use else -100 for v, use in zip(ids, learned(ids), strict=True)],
-        }
-        for ids in examples(steps * EACH, seed=1)
-    ]  # fmt: skip
     arguments = TrainingArguments(
         output_dir=str(out / "trainer"), per_device_train_batch_size=EACH, num_train_epochs=1, learning_rate=RATE,
         lr_scheduler_type="constant", weight_decay=0.0, max_grad_norm=1.0, optim="adamw_torch_fused",
         train_sampling_strategy=order, bf16=dtype == torch.bfloat16, use_cpu=True, save_strategy="no",
         logging_strategy="no", report_to="none", disable_tqdm=True, seed=0,
     )  # fmt: skip
-    trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=padded)
+    found = unpadded(examples(steps * EACH, seed=1))
+    trainer = Trainer(model=model, args=arguments, train_dataset=found, data_collator=padded)
     began = time.process_time()
     trainer.train()
     return model, time.process_time() - began
@@ -143,14 +148,15 @@ def one(side: str, out: Path, steps: int, dtype: torch.dtype) -> dict[str, float
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    before = heldout_loss(load(out, dtype)[0])
+    heldout = examples(HELDOUT, seed=9)
+    before = heldout_loss(load(out, dtype)[0], heldout)
     if side == "ours":
         model, seconds = ours(out, steps, dtype)
     else:
         model, seconds = theirs(out, steps, dtype, {"trainer": "sequential", "grouped": "group_by_length"}[side])
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     tokens = sum(len(ids) for ids in examples(steps * EACH, seed=1))
-    return {"before": before, "after": heldout_loss(model), "rate": tokens / seconds, "memory": memory}
+    return {"before": before, "after": heldout_loss(model, heldout), "rate": tokens / seconds, "memory": memory}
 
 
 def main() -> int:

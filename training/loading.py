@@ -38,7 +38,7 @@ def load_hub(recipe: Recipe) -> HubEngine:
     Raises InputError: a setting that does not fit the model; ModelError: a base, adapter, device or library that is
     missing, unreadable or does not fit the others.
     """
-    run, aim = recipe.run, recipe.objective
+    run = recipe.run
     logging.getLogger("bitsandbytes").setLevel(
         logging.ERROR
     )  # it would tell each user of kernels that it can do without
@@ -47,13 +47,25 @@ def load_hub(recipe: Recipe) -> HubEngine:
     base = _base(source, recipe, device)
     if len(tokenizer) > int(base.config.get_text_config().vocab_size):
         raise ModelError(f"{source}: tokenizer and weights are not of one checkpoint: their vocabularies differ")
+    return engine_on(base, recipe, Origin(source, tokenizer), str(source) if run.base else EMBEDDED)
+
+
+def engine_on(base: PreTrainedModel, recipe: Recipe, origin: Origin, name: str) -> HubEngine:
+    """The engine that tunes a base that is in its place already; an adapter will say that it is for the base `name`."""
+    run, aim = recipe.run, recipe.objective
     choice = choose(base, recipe.data.row_length, run.attention, observed=aim.entropy > 0 or aim.locality > 0)
     _attend(base, choice.implementation, run.attention)
-    model = _trained(base, recipe, str(source) if run.base else EMBEDDED)
+    model = _trained(base, recipe, name)
     if run.checkpointing:
-        base.activation_checkpointing_enable({"use_reentrant": False})
+        recompute(base)
     fill = recipe.data.rows * recipe.data.row_length if run.compile else 0
-    return HubEngine(model, base, aim, dtype=getattr(torch, run.dtype), origin=Origin(source, tokenizer), fill=fill)
+    return HubEngine(model, base, aim, dtype=getattr(torch, run.dtype), origin=origin, fill=fill)
+
+
+def recompute(base: PreTrainedModel) -> None:
+    """Compute activations again in the backward pass. Transformers 5.17 knows the old name alone."""
+    enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def _first(error: BaseException) -> str:

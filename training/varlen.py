@@ -43,15 +43,15 @@ def attend(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int]
     """Causal attention within blocks: query (tokens, heads, channels), key and value (tokens, groups, channels).
 
     `blocks` are the boundaries (blocks + 1,) int32, from 0 to the number of tokens, and the length of the longest
-    block or more; empty blocks are allowed. Mixed values have the shape of `query`. Elsewhere than on CUDA one call of
-    the usual kernel for each block says what is meant.
+    block or more; empty blocks are allowed. Mixed values have the shape of `query`. On a CPU one call of the usual
+    kernel for each block says what is meant.
     """
     bounds, longest = blocks
     groups = query.shape[1] // key.shape[1]
     if groups > 1 and not _SAYS_GROUPS:
         key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
         groups = 1
-    if _KERNEL is None or not query.is_cuda:
+    if _KERNEL is None or query.device.type == "cpu":
         return _each(query, key, value, bounds, scale)
     more = {"enable_gqa": True} if groups > 1 else {}
     return _KERNEL(query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **more)

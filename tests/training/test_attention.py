@@ -6,7 +6,9 @@ from transformers import PreTrainedModel
 
 from repair.errors import InputError, ModelError
 from tests.training.families import CONFIGS, tiny
+from training import varlen
 from training.attention import BLOCKS, Observer, choose, register
+from training.loading import recompute
 
 LENGTHS = (20, 1, 13, 30)
 
@@ -56,7 +58,7 @@ def test_the_observer_sees_what_eager_attention_returns(checkpointing):
     slopes = gradients(model)
     model.set_attn_implementation(BLOCKS)
     if checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        recompute(model)
     observer = Observer(frozenset({1}))
     model.get_decoder()(input_ids=ids, use_cache=False, observer=observer, **where)
     for seen, there in zip(observer.seen, expected, strict=True):
@@ -103,3 +105,14 @@ def test_a_wish_that_cannot_be_exact_is_refused():
         model(input_ids=ids, use_cache=False, **where)
     with pytest.raises(ModelError, match=r"run\.attention=sdpa"):
         model(input_ids=ids, use_cache=False)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_the_kernel_for_gpus_is_called_as_the_installed_torch_wants_it(kv_heads):
+    shapes = [(63, heads, 16) for heads in (4, kv_heads, kv_heads)]
+    q, k, v = (torch.empty(s, device="meta", dtype=torch.bfloat16, requires_grad=True) for s in shapes)
+    found = varlen.attend(q, k, v, (torch.empty(5, device="meta", dtype=torch.int32), 30), 0.25)
+    assert found.shape == (63, 4, 16)
+    found.sum().backward()
+    assert k.grad is not None
+    assert k.grad.shape == (63, kv_heads, 16)

@@ -18,7 +18,7 @@ from training.attention import choose, register
 from training.batches import Batch, Preference
 from training.config import LoraConfig, ObjectiveConfig
 from training.hub import HubEngine, memory_errors
-from training.loading import put_lora
+from training.loading import put_lora, recompute
 
 # transformers 5.23 warns about an attribute that peft 0.21 asks for
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -271,7 +271,7 @@ def test_checkpointing_changes_no_gradient():
     batch, aim = random_batch(64, LENGTHS), ObjectiveConfig(locality=1.0, layers=(0,), perturb=0.05)
     engine = engine_of("llama", aim)
     expected = slopes(engine, batch)
-    engine.base.activation_checkpointing_enable({"use_reentrant": False})
+    recompute(engine.base)
     for name, slope in slopes(engine, batch).items():
         torch.testing.assert_close(slope, expected[name], atol=1e-6, rtol=1e-4)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from data.pack import Encoded, write_packed
 from repair.errors import InputError, ModelError
 from tests.training.tiny import TINY, random_batch
+from training import varlen
 from training.arriving import Ahead, Arriving, packed_batch
 from training.batches import Batch, Example, Position, assemble
 from training.checkpoint import latest, read_state
@@ -190,3 +192,18 @@ def test_z_loss_adds_the_squared_normaliser_and_its_gradient():
         torch.testing.assert_close(gradient, parameter.grad, atol=1e-6, rtol=1e-4)
     total, count = engine.loss(batch)
     assert total / count == pytest.approx(float(((nll * weights).sum() / weights.sum()).detach()), rel=1e-5)
+
+
+def test_the_difference_of_a_kernel_is_that_of_half_precision_or_tells_a_wrong_one(monkeypatch: pytest.MonkeyPatch):
+    cpu = torch.device("cpu")
+    assert varlen.difference(cpu, torch.float32, (4, 2, 16)) < 1e-5
+    assert 1e-4 < varlen.difference(cpu, torch.bfloat16, (4, 2, 16)) < 2e-2
+    right = varlen.attend
+
+    def across(query: torch.Tensor, *rest: Any) -> torch.Tensor:  # noqa: ANN401
+        key, value, (bounds, longest), scale = rest
+        wrong = bounds[[0, -1]] if query.dtype == torch.bfloat16 else bounds  # every token sees all before it
+        return right(query, key, value, (wrong, longest), scale)
+
+    monkeypatch.setattr(varlen, "attend", across)
+    assert varlen.difference(cpu, torch.bfloat16, (4, 2, 16)) > 0.1

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+Attend = Callable[[Tensor, Tensor, Tensor, tuple[Tensor, int], float | None], Tensor]
 _WIDEST = 256  # channels of a head
 
 
@@ -57,21 +58,21 @@ def attend(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int]
     return _KERNEL(query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **more)
 
 
-def difference(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int], seed: int = 0) -> float:
-    """How far `attend` is from plain attention in fp32 on random values: the largest of the relative norms.
+def difference(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int], fast: Attend = attend) -> float:
+    """How far `fast` is from plain attention in fp32 on random values: the largest of the relative norms.
 
     `shape` is (heads, groups, channels). Of the mixed values and of the gradients of query, key and value; blocks of 1
     to 700 tokens and an empty one.
     """
     heads, groups, channels = shape
     bounds = torch.tensor([0, 1, 130, 130, 830, 1000], dtype=torch.int32)
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(0)
     values = [torch.randn(1000, n, channels, generator=draw).to(dtype) for n in (heads, groups, groups, heads)]
     found: list[list[Tensor]] = []
-    for fast in (True, False):
-        q, k, v, slope = (t.to(device if fast else "cpu", dtype if fast else torch.float32) for t in values)
+    for kernel, where in ((fast, (device, dtype)), (attend, (torch.device("cpu"), torch.float32))):
+        q, k, v, slope = (t.to(*where) for t in values)
         inputs = [t.requires_grad_() for t in (q, k, v)]
-        mixed = attend(q, k, v, (bounds.to(q.device), 1000), channels**-0.5)
+        mixed = kernel(q, k, v, (bounds.to(q.device), 1000), channels**-0.5)
         gradients = torch.autograd.grad(mixed, inputs, slope)
         found.append([t.detach().float().cpu() for t in (mixed, *gradients)])
     return max(float((a - b).norm() / b.norm()) for a, b in zip(*found, strict=True))

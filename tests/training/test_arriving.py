@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -161,9 +160,9 @@ def test_boundaries_and_mask_give_the_same_gradients():
     model = Llama(TINY)
     batch = random_batch(TINY.vocabulary, ((20, 30), (64,)))
     found: list[dict[str, torch.Tensor]] = []
-    for varlen in (False, True):
+    for bounded in (False, True):
         engine = TorchEngine(model, z=0.01)
-        engine.varlen = varlen
+        engine.varlen = bounded
         model.zero_grad(set_to_none=True)
         engine.gradients(batch, batch.weight)
         found.append({name: p.grad.clone() for name, p in engine.parameters.items() if p.grad is not None})
@@ -194,16 +193,15 @@ def test_z_loss_adds_the_squared_normaliser_and_its_gradient():
     assert total / count == pytest.approx(float(((nll * weights).sum() / weights.sum()).detach()), rel=1e-5)
 
 
-def test_the_difference_of_a_kernel_is_that_of_half_precision_or_tells_a_wrong_one(monkeypatch: pytest.MonkeyPatch):
-    cpu = torch.device("cpu")
-    assert varlen.difference(cpu, torch.float32, (4, 2, 16)) < 1e-5
-    assert 1e-4 < varlen.difference(cpu, torch.bfloat16, (4, 2, 16)) < 2e-2
-    right = varlen.attend
+def test_the_difference_of_a_kernel_is_that_of_half_precision_or_tells_a_wrong_one():
+    cpu, shape = torch.device("cpu"), (4, 2, 16)
+    assert varlen.difference(cpu, torch.float32, shape) < 1e-5
+    assert 1e-4 < varlen.difference(cpu, torch.bfloat16, shape) < 2e-2
 
-    def across(query: torch.Tensor, *rest: Any) -> torch.Tensor:  # noqa: ANN401
-        key, value, (bounds, longest), scale = rest
-        wrong = bounds[[0, -1]] if query.dtype == torch.bfloat16 else bounds  # every token sees all before it
-        return right(query, key, value, (wrong, longest), scale)
+    def across(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, blocks: tuple[torch.Tensor, int],
+        scale: float | None,
+    ) -> torch.Tensor:  # fmt: skip
+        return varlen.attend(query, key, value, (blocks[0][[0, -1]], blocks[1]), scale)  # sees the block before
 
-    monkeypatch.setattr(varlen, "attend", across)
-    assert varlen.difference(cpu, torch.bfloat16, (4, 2, 16)) > 0.1
+    assert varlen.difference(cpu, torch.float32, shape, across) > 0.1

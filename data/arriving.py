@@ -1,7 +1,7 @@
-"""Training shards made while a trainer reads them: `python -m data.arriving`, on a machine without network.
+r"""Training shards made while a trainer reads them: `python -m data.arriving`, on a machine without network.
 
-    python -m data.arriving out --packs code-0.jsonl.xz code-1.jsonl.xz --tokenizer tokenizer.json --jobs 14 \\
-        --stream a:250M:code=0.6,holes=0.4 --stream b:500M:code=0.25,holes=0.15,repair=0.6 \\
+    python -m data.arriving out --packs code-0.jsonl.xz code-1.jsonl.xz --tokenizer tokenizer.json --jobs 14 \
+        --stream a:250M:code=0.6,holes=0.4 --stream b:500M:code=0.25,holes=0.15,repair=0.6 \
         --stream c:100M:code=0.1,repair=0.75,given=0.15 --given "mined/*.ids.npy"
 
 Writes `out/a-00000.ids.npy` … (see `data.pack`), streams and shards in order, and `out/a.end` (JSON: shards, rows,
@@ -19,11 +19,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.pack import write_packed
 from data.packs import read_packs
@@ -62,7 +63,7 @@ class Work:
     out: Path
     material: Material
     streams: tuple[Stream, ...]
-    style: Style = Style()
+    style: Style = field(default_factory=Style)
     shard: int = SHARD  # tokens, about
 
     def __post_init__(self) -> None:
@@ -88,7 +89,7 @@ class Made:
     seconds: float = 0.0
 
 
-def _given(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _given(path: Path) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint8]]:
     stem = path.name.removesuffix(".ids.npy")
     try:
         ids, weights, segments = (np.load(path.with_name(f"{stem}.{part}.npy"), mmap_mode="r") for part in _PARTS)
@@ -140,7 +141,7 @@ def _only_ours(work: Work, key: str) -> None:
                 )
 
 
-def arrive(work: Work, jobs: int, report: Callable[[Made], None] = lambda made: None) -> dict[str, dict[str, int]]:
+def arrive(work: Work, jobs: int, report: Callable[[Made], None] | None = None) -> dict[str, dict[str, int]]:
     """Write the shards of all streams in order, by `jobs` processes; the totals of each stream.
 
     A process that was lost is replaced; when this one is killed, they end. Raises InputError (unusable material,
@@ -152,7 +153,8 @@ def arrive(work: Work, jobs: int, report: Callable[[Made], None] = lambda made: 
     with executor(jobs) as chosen:
         for made in chosen.map(partial(make_shard, work, key), work.turns()):
             turn = made.turn
-            report(made)
+            if report:
+                report(made)
             totals[turn.stream.name].update(made.counts | {"shards": 1})
             if turn.number == turn.of - 1:
                 text = json.dumps(dict(totals[turn.stream.name]), sort_keys=True)
@@ -161,10 +163,10 @@ def arrive(work: Work, jobs: int, report: Callable[[Made], None] = lambda made: 
     return {name: dict(total) for name, total in totals.items()}
 
 
-def _paths(patterns: Sequence[str], field: str) -> tuple[Path, ...]:
+def _paths(patterns: Sequence[str], name: str) -> tuple[Path, ...]:
     found = sorted({Path(p) for pattern in patterns for p in glob.glob(pattern)})  # noqa: PTH207 - absolute patterns
     if patterns and not found:
-        raise InputError(f"no file matches {', '.join(patterns)}", field=field)
+        raise InputError(f"no file matches {', '.join(patterns)}", field=name)
     return tuple(found)
 
 
@@ -210,6 +212,9 @@ def main(arguments: Sequence[str]) -> int:
 
     try:
         arrive(_work(options), options.jobs, told)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command goes on where it was\n")
+        return 130
     except EmendError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -196,7 +196,8 @@ def build_corpus(
 
     With `recipe.pack_mib` text packs (`packs/`) take the place of the training shards. `executor` (default: this
     process) collects and packs. Decontamination against `guard` cannot be left out. Deterministic: same wheels,
-    interpreter and recipe, same bytes. Raises InputError (no usable wheel, unreadable guard, nothing to write to) and SuiteError.
+    interpreter and recipe, same bytes. Raises InputError (no usable wheel, unreadable guard, nothing to write to) and
+    SuiteError.
     """
     packages = [*read_packages(wheels), *([standard_library()] if recipe.stdlib else [])]
     forbidden = Forbidden.read(guard.marks, guard.suites)

@@ -31,7 +31,6 @@ from repair.executors import Executor, Serial
 
 MIB = 1 << 20
 PIECE = 24 * MIB  # of text that is compressed at once; larger ones shrink by hardly more
-_FILTERS = ({"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 32 * MIB},)
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -140,7 +139,8 @@ def _pieces(files: Iterable[PackFile], size: int, counts: Counter[str]) -> Itera
 
 def compress(piece: bytes) -> bytes:
     """One .xz stream."""
-    return lzma.compress(piece, format=lzma.FORMAT_XZ, filters=_FILTERS)
+    seen = min(32 * MIB, max(1 << 12, len(piece)))  # bytes that a repetition may lie back
+    return lzma.compress(piece, filters=({"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": seen},))
 
 
 def write_packs(
@@ -165,7 +165,7 @@ def write_packs(
 
     for old in out.glob("code-*.jsonl.xz"):
         old.unlink()
-    for stream in work.map(compress, _pieces(kept, min(PIECE, limit), counts)):
+    for stream in work.map(compress, _pieces(kept, min(PIECE, limit // 2), counts)):
         if held and sum(map(len, held)) + len(stream) > limit:
             flush()
         held.append(stream)

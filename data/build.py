@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -23,12 +24,14 @@ from data.inject import examples, write_held_out, write_training
 from data.manifest import card, manifest, write_manifest
 from data.mutants import Injector
 from data.pack import encode_example, write_packed
+from data.packs import write_packs
 from data.pretrain import shuffled_windows, token_stream, write_shards
 from data.recipe import Recipe
 from data.sources.packages import Package, read_packages, standard_library
 from data.store import write_rows, write_text
 from data.tokenizer import LineEncoder, bytes_per_token, train_tokenizer
 from repair.errors import InputError
+from repair.executors import Executor, Serial
 
 PRETRAIN_SHARD = 5_000_000  # tokens
 VALIDATION_TOKENS = 400_000
@@ -80,9 +83,9 @@ class Build:
         self.report(name, json.dumps(counts, sort_keys=True))
 
 
-def _collect(build: Build, packages: Sequence[Package], forbidden: Forbidden) -> None:
-    for package in packages:
-        summary = collect_package(package, build.out / "files", build.recipe, forbidden)
+def _collect(build: Build, packages: Sequence[Package], forbidden: Forbidden, executor: Executor) -> None:
+    collect = partial(collect_package, folder=build.out / "files", recipe=build.recipe, forbidden=forbidden)
+    for package, summary in zip(packages, executor.map(collect, packages), strict=True):
         build.packages.append(summary)
         build.report("collect", f"{package.name} {package.version}: {summary['reason'] or summary['bytes']}")
     if not build.names(held_out=False):
@@ -126,10 +129,8 @@ def _vocabulary_counts(build: Build) -> Counts:
 
 def _pretrain(build: Build, encoder: LineEncoder) -> Counts:
     counts: Counts = {}
-    for held_out, name, tokens in (
-        (False, "pretrain", build.recipe.pretrain_tokens),
-        (True, "valid-pretrain", VALIDATION_TOKENS),
-    ):
+    training = [] if build.recipe.pack_mib else [(False, "pretrain", build.recipe.pretrain_tokens)]
+    for held_out, name, tokens in (*training, (True, "valid-pretrain", VALIDATION_TOKENS)):
         seen = Seen()
         files = collected(build.out / "files", build.names(held_out=held_out))
         stream = token_stream(shuffled_windows(files, build.recipe, seen), encoder, build.recipe)
@@ -183,24 +184,37 @@ def _silent(stage: str, text: str) -> None:
 
 
 def build_corpus(
-    wheels: Path, out: Path, recipe: Recipe, guard: Guard, *, report: Report = _silent
+    wheels: Path,
+    out: Path,
+    recipe: Recipe,
+    guard: Guard,
+    *,
+    report: Report = _silent,
+    executor: Executor | None = None,
 ) -> dict[str, object]:
     """Build everything under `out` from a folder of wheels; gives back the manifest, also in `manifest.json`.
 
-    Decontamination against `guard` cannot be left out. Deterministic: same wheels, interpreter and recipe, same
-    bytes. Raises InputError (no usable wheel, unreadable guard, nothing to write to) and SuiteError.
+    With `recipe.pack_mib` text packs (`packs/`) take the place of the training shards. `executor` (default: this
+    process) collects and packs. Decontamination against `guard` cannot be left out. Deterministic: same wheels,
+    interpreter and recipe, same bytes. Raises InputError (no usable wheel, unreadable guard, nothing to write to) and
+    SuiteError.
     """
     packages = [*read_packages(wheels), *([standard_library()] if recipe.stdlib else [])]
     forbidden = Forbidden.read(guard.marks, guard.suites)
-    build = Build(out, recipe, report)
-    _collect(build, packages, forbidden)
+    build, work = Build(out, recipe, report), executor or Serial()
+    _collect(build, packages, forbidden, work)
     build.stage("vocabulary", lambda: _vocabulary(build))
     encoder = LineEncoder.read(out / "tokenizer.json")
     build.stage("pretrain", lambda: _pretrain(build, encoder))
     if build.names(held_out=True):
         build.stage("held-out", lambda: _held_out(build, encoder))
-    build.stage("executed", lambda: _executed(build, encoder))
-    build.stage("repair", lambda: _repair(build, encoder))
+    if recipe.executed_each:
+        build.stage("executed", lambda: _executed(build, encoder))
+    if recipe.pack_mib:
+        names = build.names(held_out=False)
+        build.stage("packs", lambda: write_packs(names, out / "files", out / "packs", recipe, work))
+    else:
+        build.stage("repair", lambda: _repair(build, encoder))
     against = {"marks": len(forbidden.marks), "runs of 13 tokens": len(forbidden.grams), "suites": len(guard.suites)}
     values = manifest(recipe, build.packages, build.stages, against)
     write_manifest(out / "manifest.json", values)

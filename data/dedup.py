@@ -27,7 +27,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 def _multipliers(seed: int) -> NDArray[np.uint64]:
     drawn = np.random.default_rng(seed).integers(0, 2**63, size=(2, PERMUTATIONS), dtype=np.uint64)
     drawn[0] = drawn[0] * np.uint64(2) + np.uint64(1)  # multiply-shift needs odd factors
-    return drawn
+    return drawn[:, :, None]
 
 
 _FUNCTIONS = _multipliers(7)
@@ -45,14 +45,31 @@ def shingles(text: str) -> NDArray[np.uint64]:
 
 def signature(text: str) -> NDArray[np.uint32]:
     """128 minima; the share in which two signatures agree estimates the Jaccard similarity of their shingles."""
-    runs = shingles(text)
-    hashed = (runs[:, None] * _FUNCTIONS[0] + _FUNCTIONS[1]) >> np.uint64(32)
-    return hashed.min(axis=0).astype(np.uint32)
+    hashed = shingles(text) * _FUNCTIONS[0]  # (permutations, runs): a row's minimum is taken along the memory
+    hashed += _FUNCTIONS[1]
+    return (hashed.min(axis=1) >> np.uint64(32)).astype(np.uint32)
 
 
 def similarity(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> float:
     """The estimated Jaccard similarity of two texts from their signatures."""
     return float(np.mean(left == right))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Print:
+    """What two texts are compared by. `exact` is equal for texts of equal tokens; `minima` is their `signature`."""
+
+    exact: bytes
+    minima: NDArray[np.uint32]
+
+
+def fingerprint(text: str) -> Print:
+    """The print of a text: what costs time, so that several processes can take it."""
+    return Print(_exact(text), signature(text))
+
+
+def _exact(text: str) -> bytes:
+    return hashlib.blake2b(" ".join(_TOKEN.findall(text)).encode(), digest_size=16).digest()
 
 
 @dataclass(slots=True)
@@ -66,17 +83,21 @@ class Seen:
 
     def reason(self, text: str) -> str:
         """Why a text is left out ("exact duplicate", "near duplicate"), "" when it is new; remembers it then."""
-        reason = self._reason(text)
+        digest = _exact(text)
+        # a signature costs much, an exact duplicate needs none
+        return self._counted("exact duplicate" if digest in self._exact else self._new(digest, signature(text)))
+
+    def reason_of(self, own: Print) -> str:
+        """The same of a text whose print was taken before."""
+        return self._counted("exact duplicate" if own.exact in self._exact else self._new(own.exact, own.minima))
+
+    def _counted(self, reason: str) -> str:
         if reason:
             self.left_out[reason] += 1
         return reason
 
-    def _reason(self, text: str) -> str:
-        digest = hashlib.blake2b(" ".join(_TOKEN.findall(text)).encode(), digest_size=16).digest()
-        if digest in self._exact:
-            return "exact duplicate"
+    def _new(self, digest: bytes, own: NDArray[np.uint32]) -> str:
         self._exact.add(digest)
-        own = signature(text)
         keys = [bytes([n]) + band.tobytes() for n, band in enumerate(np.split(own, BANDS))]
         for other in {self._bands[key] for key in keys if key in self._bands}:
             if similarity(own, self._signatures[other]) >= THRESHOLD:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from data.condense import condense
 from data.failures import Failure, failure, parses_alone, syntax_failure, unrelated
@@ -101,6 +101,12 @@ def _example_test(text: str, name: str) -> str:
 def units(file: CodeFile, draw: random.Random) -> Iterator[Unit]:
     """The outermost functions (methods) of a file that have 4 to 60 lines once docstrings are shortened."""
     text = condense(file.text if file.text.endswith("\n") else f"{file.text}\n", draw)
+    yield from condensed_units(replace(file, text=text), lambda name: documented_test(file.text, name))
+
+
+def condensed_units(file: CodeFile, test_of: Callable[[str], str]) -> Iterator[Unit]:
+    """The same of a file whose docstrings are short; `test_of` gives an assertion for a function's name, or ""."""
+    text = file.text
     source = Source(file.path, text, "python")
     found = functions(source)
     head = Source(file.path, "\n".join(text.split("\n", HEAD_LINES)[:HEAD_LINES]), "python")
@@ -112,10 +118,11 @@ def units(file: CodeFile, draw: random.Random) -> Iterator[Unit]:
         if not own.endswith("\n") or "\r" in own:
             continue
         context = context_lines(head, function, found)
-        yield Unit(file.package, source, function, span.start, own, context, _test_of(file.text, function.name))
+        yield Unit(file.package, source, function, span.start, own, context, test_of(function.name))
 
 
-def _test_of(text: str, name: str) -> str:
+def documented_test(text: str, name: str) -> str:
+    """An assertion for the function `name` of a file, from an example in its docstring; "" when there is none."""
     at = text.find(f"def {name}(")
     return _example_test(text[at : at + 4000], name) if at >= 0 and ">>>" in text[at : at + 4000] else ""
 

@@ -57,7 +57,12 @@ def _code_line_roles(pieces: Iterable[Piece], example: Example) -> Iterator[Piec
 def encode_example(example: Example, encoder: LineEncoder) -> Encoded:
     """Prompt and answer in the compact format with the loss weight of each token."""
     prompt = _code_line_roles(compact_prompt(example.view), example)
-    tokens = encode_roles([*prompt, *compact_target(example.view, example.hunks)], encoder)
+    return encode_pieces([*prompt, *compact_target(example.view, example.hunks)], encoder)
+
+
+def encode_pieces(pieces: Iterable[Piece], encoder: LineEncoder) -> Encoded:
+    """Token ids with the loss weight of each piece's role."""
+    tokens = encode_roles(pieces, encoder)
     ids = np.array([token for token, _ in tokens], dtype=np.uint16)
     return Encoded(ids, np.array([_WEIGHTS[role] for _, role in tokens], dtype=np.uint8))
 

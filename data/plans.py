@@ -265,7 +265,11 @@ class CorpusPlan:
     output: str = ""
     marks: str = ""  # "" for those that ship with Emend
     suites: tuple[str, ...] = ()
+    jobs: int = 1  # processes that read packages and write packs; it changes nothing in the corpus
     recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        _least(self, 1, "jobs")
 
 
 def source_choices(source: Source) -> dict[str, Any]:

@@ -48,13 +48,13 @@ def _is_start(lines: Sequence[str], at: int) -> bool:
     return indent <= 4 and not decorated and line.lstrip().startswith(_OPENERS)
 
 
-def windows(file: CodeFile) -> Iterator[Window]:
-    """Cut a file into runs of at most WINDOW_LINES and about WINDOW_CHARACTERS, at functions where possible."""
+def windows(file: CodeFile, characters: int = WINDOW_CHARACTERS) -> Iterator[Window]:
+    """Cut a file into runs of at most WINDOW_LINES and about `characters`, at functions where possible."""
     lines = file.text.rstrip("\n").split("\n")
     begin = 0
     while begin < len(lines):
         end, size = begin, 0
-        while end < len(lines) and end - begin < WINDOW_LINES and size < WINDOW_CHARACTERS:
+        while end < len(lines) and end - begin < WINDOW_LINES and size < characters:
             size += len(lines[end].lstrip()) + 4
             end += 1
         if end < len(lines):
@@ -93,13 +93,13 @@ def _with_holes(view: View, draw: random.Random) -> tuple[View, list[Hunk]]:
     return replace(view, lines=tuple(lines)), hunks
 
 
-def document(window: Window, draw: random.Random, *, plain: bool) -> list[Piece]:
-    """The pieces of one document: plain text, a window, or a window with holes and its answer."""
+def document(window: Window, draw: random.Random, *, plain: bool, holes: float = HOLE_SHARE) -> list[Piece]:
+    """The pieces of one document: plain text, a window, or (a share `holes`) a window with holes and its answer."""
     end = Piece("<|eot|>", special=True, role=Role.TARGET)
     if plain:
         return [Piece("<|bos|>", special=True), Piece("\n".join(window.lines) + "\n", role=Role.CODE), end]
     view = View(window.path, "python", draw.randrange(1, LINE_TOKENS + 1), window.lines)
-    if draw.random() >= HOLE_SHARE:
+    if draw.random() >= holes:
         return [*compact_prompt(view)[:-1], end]
     view, hunks = _with_holes(view, draw)
     pieces = (*compact_prompt(view), *compact_target(view, hunks))

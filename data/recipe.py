@@ -45,6 +45,7 @@ class Recipe:
     held_out_examples: int = 2_500
     clean_share: float = 0.18  # examples without a fault
     second_share: float = 0.07  # faulty examples with a second fault
+    pack_mib: int = 0  # of a compressed text pack for `data.arriving`, instead of training shards; 0: shards
     limits: FileLimits = field(default_factory=FileLimits)
 
     def __post_init__(self) -> None:
@@ -54,6 +55,8 @@ class Recipe:
         for name in ("cap", "oversample", "row"):
             if getattr(self, name) < 1:
                 raise InputError(f"recipe.{name} is {getattr(self, name)}; it must be at least 1", field=name)
+        if self.pack_mib < 0:
+            raise InputError(f"recipe.pack_mib is {self.pack_mib}; 0 writes shards instead of packs", field="pack_mib")
 
     def digest(self, *names: str) -> str:
         """A hash of the choices `names` (of all when none is given): equal digests mean equal results."""

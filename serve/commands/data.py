@@ -64,8 +64,8 @@ def _run(command: str, asked: Asked) -> int:
     if isinstance(plan, CorpusPlan):
         if command != "build":
             raise InputError(f'a recipe of kind "corpus" can only be built: emend data build {asked.recipe}')
-        if asked.ray or (asked.jobs or 1) > 1:
-            raise InputError("a corpus is built in one process: leave --jobs and --ray out", field="jobs")
+        if asked.ray:
+            raise InputError("a corpus is built on this machine: leave --ray out", field="ray")
         return _corpus(plan, out, asked)
     with _reported() as report, executor(asked.jobs or plan.jobs, asked.ray) as chosen:
         place = Place(asked.recipe.resolve().parent, out, chosen, report)
@@ -167,7 +167,8 @@ def _corpus(plan: CorpusPlan, out: Path, asked: Asked) -> int:
     def report(stage: str, text: str) -> None:
         console.print(Text(shown(f"{stage}: {text}")), soft_wrap=True)
 
-    values = build_corpus(root / plan.wheels, out, plan.recipe, guard, report=report)
+    with executor(asked.jobs or plan.jobs) as chosen:
+        values = build_corpus(root / plan.wheels, out, plan.recipe, guard, report=report, executor=chosen)
     packages = cast("list[Mapping[str, Any]]", values["packages"])
     refused = Counter(str(p["reason"]) for p in packages if not p["accepted"])
     used = {str(p["name"]): int(p["files"]) for p in packages if p["accepted"]}

@@ -24,7 +24,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from repair.errors import InputError, ModelError
+from repair.errors import EmendError, InputError, ModelError
 from training import varlen
 from training.batches import Batch
 from training.checkpoint import latest, read_state
@@ -259,8 +259,8 @@ def run_lease(
     return told
 
 
-def main(arguments: Sequence[str]) -> None:
-    """See the head of this module."""
+def main(arguments: Sequence[str]) -> int:
+    """See the head of this module; the exit code of an error is its kind's."""
     parser = argparse.ArgumentParser(
         prog="python -m training.lease", description="Train a base in stages within a time."
     )
@@ -271,12 +271,19 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--export-seconds", type=float, default=60.0)
     given = parser.parse_args(arguments)
     overrides = [one for one in given.recipes if "=" in one]
-    stages = tuple(read_recipe(Path(one), overrides) for one in given.recipes if "=" not in one)
-    lease = Lease(
-        stages, given.seconds, given.export, trial_seconds=given.trial_seconds, export_seconds=given.export_seconds
-    )
-    run_lease(lease, tell=_say)
+    try:
+        stages = tuple(read_recipe(Path(one), overrides) for one in given.recipes if "=" not in one)
+        run_lease(
+            Lease(
+                stages, given.seconds, given.export,
+                trial_seconds=given.trial_seconds, export_seconds=given.export_seconds,
+            )
+        )  # fmt: skip
+    except EmendError as error:
+        _say(f"error: {error}")
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -27,6 +27,7 @@ PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").glob("*.md") if 
 ELSEWHERE = {
     "emend data build team.toml": ("tests/serve/test_data.py", 'emend("build", recipe'),
     "emend data build corpus.toml": ("tests/data/test_build.py", "build_corpus(wheels, out"),
+    "emend data build training/recipes/corpus-gpu.toml": ("tests/data/test_build.py", "build_corpus(wheels, tmp_path"),
     "emend train adapter": ("tests/serve/test_train.py", 'emend("train", "adapter", recipe'),
     "emend train base": ("tests/serve/test_train.py", '"train", "base"'),
     "emend train tune": ("tests/serve/test_train.py", 'emend("train", "tune", recipe'),

@@ -15,8 +15,10 @@ import pytest
 
 from data.build import Guard, build_corpus
 from data.manifest import read_manifest
+from data.packs import read_packs, write_packs
 from data.recipe import Recipe
 from repair.errors import InputError
+from repair.executors import Processes
 from tests.data.planted import PLANTED
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +144,20 @@ def test_other_choices_build_anew(built, wheels, guard, tmp_path):
     other = build_corpus(wheels, tmp_path, Recipe(**{**recipe_values(), "seed": 2}), guard)
     assert contents(tmp_path)["repair-000.ids.npy"] != contents(built[0])["repair-000.ids.npy"]
     assert other["recipe_digest"] != built[1]["recipe_digest"]
+
+
+def test_packs_take_the_place_of_training_shards(built, wheels, guard, tmp_path):
+    recipe = Recipe(**recipe_values() | {"pack_mib": 1, "executed_each": 0})
+    values = build_corpus(wheels, tmp_path, recipe, guard, executor=Processes(2))
+    assert set(values["stages"]) == {"vocabulary", "pretrain", "held-out", "packs"}
+    assert not list(tmp_path.glob("repair-*")) and not list(tmp_path.glob("pretrain-*"))
+    same = ("valid-pretrain-000.npy", "valid-repair-000.ids.npy", "heldout.jsonl", "tokenizer.json", "files/beta.jsonl")
+    before, after = contents(built[0]), contents(tmp_path)
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    pack = tmp_path / "packs" / "code-0.jsonl.xz"
+    assert {file.code.package for file in read_packs([pack])} == {"alpha", "beta"}  # gamma is held out, delta refused
+    write_packs(["alpha", "beta"], tmp_path / "files", tmp_path / "alone", recipe)
+    assert (tmp_path / "alone" / pack.name).read_bytes() == pack.read_bytes()
 
 
 def recipe_values():

@@ -89,7 +89,8 @@ def test_wrong_overrides_are_named(recipe, override, said):
 
 
 def test_the_corpus_has_its_own_recipe(recipe):
-    recipe.write_text('kind = "corpus"\nwheels = "w"\n[recipe]\nseed = 4\nheld_out = ["rich"]\n')
+    recipe.write_text('kind = "corpus"\nwheels = "w"\njobs = 2\n[recipe]\nseed = 4\nheld_out = ["rich"]\n')
     plan = read_plan(recipe, ["recipe.limits.smallest=10"])
     assert isinstance(plan, CorpusPlan)
+    assert plan.jobs == 2
     assert (plan.recipe.seed, plan.recipe.held_out, plan.recipe.limits.smallest) == (4, ("rich",), 10)

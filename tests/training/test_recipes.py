@@ -12,6 +12,9 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM
 
+from data.plans import CorpusPlan
+from data.sources.packages import MEASURED_PROJECTS
+from data.toml import read_plan
 from repair.errors import InputError
 from serve.cli import app
 from tests.training.tiny import TINY, write_words
@@ -24,7 +27,8 @@ from training.recipe_text import render_recipe, toml
 from training.study import space_of
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = sorted((ROOT / "training" / "recipes").glob("*.toml"))
+CORPUS = ROOT / "training" / "recipes" / "corpus-gpu.toml"  # of `emend data build`
+RECIPES = sorted(set((ROOT / "training" / "recipes").glob("*.toml")) - {CORPUS})
 GUIDE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`([a-z0-9.-]+\.toml)`", GUIDE)
 STAGES = {"base-gpu-a": 0.25e9, "base-gpu-b": 0.5e9, "base-gpu-c": 0.1e9, "adapter-gpu": 0.03e9}
@@ -70,7 +74,19 @@ def test_a_shipped_recipe_is_read_and_says_what_it_is_for(path: Path):
 
 def test_every_recipe_that_the_guide_names_is_there():
     mine = {"faults.toml", "team.toml", "corpus.toml", "best.toml"}
-    assert set(NAMED) - mine <= {path.name for path in RECIPES}
+    assert set(NAMED) - mine <= {path.name for path in (*RECIPES, CORPUS)}
+
+
+def test_the_corpus_fits_two_loads_and_its_wheels_are_listed():
+    found = read_plan(CORPUS)
+    assert isinstance(found, CorpusPlan)
+    assert 0 < found.recipe.pack_mib <= 60
+    stage = recipe("base-gpu-a")
+    assert (found.recipe.vocabulary, found.recipe.row) == (stage.model.vocabulary, stage.data.row_length)
+    lines = CORPUS.with_suffix(".txt").read_text("utf-8").splitlines()
+    names = {line.partition("==")[0] for line in lines if not line.startswith("#")}
+    assert len(names) == len(lines) - 1 and set(found.recipe.held_out) < names | {"rich"}
+    assert not names & MEASURED_PROJECTS
 
 
 @pytest.mark.parametrize("key", sorted(settings()))
@@ -128,7 +144,7 @@ def test_a_command_of_the_guide_names_what_exists(line: str):
     given = [word for word in words if re.match(r"[a-z]+\.[a-z_]+=", word)]
     assert {word.partition("=")[0] for word in given} <= set(settings())
     for path in (word for word in words if word.startswith("training/recipes/")):
-        read_recipe(ROOT / path, given)
+        (read_plan if ROOT / path == CORPUS else read_recipe)(ROOT / path, given)
 
 
 def test_a_base_of_ones_own_becomes_a_directory_that_loads(tmp_path: Path, tiny_recipe: Recipe):

@@ -4,7 +4,7 @@
 #     bash training/lease.sh CORPUS SECONDS OUT [section.key=value ...]
 # CORPUS is what `emend data build training/recipes/corpus-gpu.toml` wrote: tokenizer.json, packs/, valid-*.npy, and
 # where there are some given/*.ids.npy: packed rows of real fixes (`write.tokenizer` of a dataset).
-# PYTHON, JOBS, SPEED (tokens a second that are counted on) and TRY (seconds for the choice of a rate) may be set.
+# docs/training.md, "A base on a rented GPU", says which variables there are.
 set -euo pipefail
 corpus=$(cd "$1" && pwd) seconds=$2 home=$3
 shift 3

@@ -1,9 +1,9 @@
 """Corpus: a user's dataset as training examples of one base, encoded once and mapped from the disk.
 
 Owns which records become examples and what is left out (counted, never cut): rejected feedback, differences that
-whole lines cannot say, texts longer than a window, sequences longer than a row. Owns the choices of `data.limit`,
-`data.clean_share` and `data.control`, which hold for the training split alone. Loss weights are set when an example
-is read, so that another objective needs no new encoding. Must not know models, batches or the loop.
+whole lines cannot say, records of a bare file that hold a secret, texts longer than a window, sequences longer than a
+row. Owns the choices of `data.limit`, `data.clean_share` and `data.control`, which hold for the training split alone.
+Loss weights are set when an example is read, so that another objective needs no new encoding. Must not know models, batches or the loop.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import data.labels
 import data.records
+import data.secrets
 import repair.models.tokens
 import repair.prompts
 import repair.replies
@@ -40,7 +41,7 @@ from training.shuffled import shuffled_answers
 
 # What an encoding depends on: where one of these files changes, everything is encoded again.
 _CODE = (
-    data.labels, data.records, repair.models.tokens, repair.prompts, repair.replies, training.encoding,
+    data.labels, data.records, data.secrets, repair.models.tokens, repair.prompts, repair.replies, training.encoding,
     training.records,
 )  # fmt: skip
 
@@ -55,6 +56,7 @@ class Counts:
     rejected: int = 0  # repairs that a user rejected: `training.preference` learns from them
     unsayable: int = 0  # the difference cannot be said in whole lines
     long_text: int = 0  # more lines than serving ever shows in one window
+    secret: int = 0  # of a file: something that a detector takes for a credential (a build has its own step for them)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,8 @@ def _encode(dataset: Dataset, encoder: ExampleEncoder, room: int, key: str, writ
     for part, record in dataset.records():
         read[part] += 1
         pair = _pair(record)
+        if dataset.parts[part].files is None and not isinstance(pair, str) and _has_secret(record):
+            pair = "secret"
         if isinstance(pair, str):
             left_out[pair] += 1
             continue
@@ -195,6 +199,10 @@ def _require_some(writer: Writer, left_out: Counter[str], room: int) -> None:
             f"no example is left of the split's records: {told}; a row has {room} tokens (data.row_length)",
             field="data.row_length" if left_out["too_long"] else "data.dataset",
         )
+
+
+def _has_secret(record: Record) -> bool:
+    return not isinstance(data.secrets.without_secrets(record), Record)
 
 
 def _pair(record: Record) -> Pair | str:

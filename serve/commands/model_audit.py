@@ -203,6 +203,7 @@ def detectors() -> tuple[Detector, ...]:
     both = bool(secret_type(line)) and kept
     return (
         Detector("emend data build (step clean.secrets, on unless the recipe turns it off)", "data/secrets.py", data),
+        Detector("files of records given straight to emend train adapter", "data/secrets.py", data),
         Detector("the journal (requests, answers, summaries, labels)", "serve/security/redaction.py", kept),
         Detector("feedback: comments when they come, patches as the journal has them", "serve/security/redaction.py",
                  kept),

@@ -96,6 +96,19 @@ def test_what_teaches_nothing_is_counted_and_left_out(tmp_path: Path):
     assert max(corpus.lengths) <= 512
 
 
+def test_a_bare_file_is_looked_through_for_secrets(tmp_path: Path):
+    good = records(2)
+    token = "ghp_" + "a8F3kLm0Qz" * 3 + "Zt91qW"  # of the form of a token of GitHub; in no use
+    leaked = replace(good[0], fixed=good[0].fixed + f'TOKEN = "{token}"\n')
+    path = tmp_path / "own.jsonl"
+    path.write_text(
+        "".join(json.dumps({"buggy": r.buggy, "fixed": r.fixed, "split": "train"}) + "\n" for r in (*good, leaked))
+    )
+    corpus = read_corpus(recipe(path), "train", ENCODER)
+    assert (len(corpus), corpus.counts.secret) == (2, 1)
+    assert all(token not in corpus.record(n).fixed for n in range(2))
+
+
 def test_encoded_once_and_weighed_anew(tmp_path: Path):
     folder = write_dataset(tmp_path / "set", train=records(10))
     encoder = Counting(ENCODER)

@@ -67,7 +67,7 @@ def read_stream(text: str) -> Stream:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How documents are made. `row` is in tokens: no document is longer. `window` is in characters of code."""
+    """How documents are made. `row` is in tokens: no document is longer. `window` is in characters of code, about."""
 
     seed: int = 1
     row: int = 2048
@@ -164,7 +164,8 @@ class _Maker:
 
     def windows(self, file: PackFile, draw: random.Random, kind: str) -> Iterator[Encoded]:
         row, encoder = self.style.row, self.corpus.encoder
-        for window in windows(file.code, self.style.window):
+        characters = round(self.style.window * draw.uniform(0.75, 1.25))  # so that each visit cuts at other places
+        for window in windows(file.code, characters):
             plain = kind == "code" and draw.random() < self.style.plain_share
             made = encode_pieces(document(window, draw, plain=plain, holes=float(kind == "holes")), encoder)
             # code may end anywhere; an answer may not be lost

@@ -3,7 +3,8 @@
 Owns which records become examples and what is left out (counted, never cut): rejected feedback, differences that
 whole lines cannot say, records of a bare file that hold a secret, texts longer than a window, sequences longer than a
 row. Owns the choices of `data.limit`, `data.clean_share` and `data.control`, which hold for the training split alone.
-Loss weights are set when an example is read, so that another objective needs no new encoding. Must not know models, batches or the loop.
+Loss weights are set when an example is read, so that another objective needs no new encoding. Must
+not know models, batches or the loop.
 """
 
 from __future__ import annotations

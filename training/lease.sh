@@ -13,8 +13,7 @@ python=${PYTHON:-python3}
 jobs=${JOBS:-$(($(nproc) > 3 ? $(nproc) - 2 : 1))}
 speed=${SPEED:-600000}
 work=out # of the recipes, in the current directory
-mkdir -p "$home" "$work/arriving"
-cp "$corpus/tokenizer.json" "$work/arriving/"
+mkdir -p "$home" "$work"
 [ "$corpus" = "$(pwd)/$work/corpus" ] || ln -sfn "$corpus" "$work/corpus"
 
 fixes=
@@ -23,6 +22,11 @@ for one in "$corpus"/given/*.ids.npy; do
     [ -e "$one" ] && fixes="--given $corpus/given/*.ids.npy" given=0.15
 done
 repair=$([ "$given" = 0.0 ] && echo 0.9 || echo 0.75)
+
+# other settings make other shards: each have a folder, so that a rerun finds its own and no others
+mkdir -p "$work/arriving-$seconds-$speed-$given"
+ln -sfn "arriving-$seconds-$speed-$given" "$work/arriving"
+cp "$corpus/tokenizer.json" "$work/arriving/"
 
 # as many tokens as a stage will read, in the proportion of the stages' minutes; what is missing is read twice
 tokens() { echo $((seconds * speed / 1000 * $1)); }
@@ -33,6 +37,8 @@ OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m data.arriving "$work
     --stream "b:$(tokens 588):code=0.25,holes=0.15,repair=0.6" \
     --stream "c:$(tokens 118):code=0.1,repair=$repair${fixes:+,given=$given}" $fixes 2>"$home/arriving.log" &
 making=$!
+sleep 4 # what it refuses it refuses at once
+kill -0 $making 2>/dev/null || wait $making || { cat "$home/arriving.log" >&2 && exit 2; }
 trap 'kill $making 2>/dev/null || true' EXIT INT TERM
 
 status=0

@@ -110,6 +110,13 @@ def test_every_kind_has_its_share_and_its_form(corpus):
     assert max(int(one.weights.max()) for one in repair) == 30
 
 
+def test_a_file_is_cut_at_other_places_when_it_comes_again(corpus):
+    one = Corpus(FILES[:1], corpus.encoder)
+    made = mixture(turn("a:9:code=1", 0, 1), Style(row=2048, plain_share=0.0), one, 12_000)[0]
+    begins = {tuple(i for i in one.ids[4:24] if i >= len(SPECIALS)) for one in made}
+    assert len(made) > 8 and len(begins) > 6
+
+
 def test_given_examples_come_as_they_are(corpus):
     made = mixture(turn("c:9:given=1", 0, 1), STYLE, corpus, 27 * 4)[0]
     assert Counter(one.ids.tobytes() for one in made) == {one.ids.tobytes(): 4 for one in GIVEN}

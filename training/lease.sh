@@ -11,7 +11,7 @@ shift 3
 recipes=$(cd "$(dirname "$0")/recipes" && pwd)
 python=${PYTHON:-python3}
 jobs=${JOBS:-$(($(nproc) > 3 ? $(nproc) - 2 : 1))}
-speed=${SPEED:-600000}
+speed=${SPEED:-1000000}
 work=out # of the recipes, in the current directory
 mkdir -p "$home" "$work"
 [ "$corpus" = "$(pwd)/$work/corpus" ] || ln -sfn "$corpus" "$work/corpus"
@@ -28,7 +28,7 @@ mkdir -p "$work/arriving-$seconds-$speed-$given"
 ln -sfn "arriving-$seconds-$speed-$given" "$work/arriving"
 cp "$corpus/tokenizer.json" "$work/arriving/"
 
-# as many tokens as a stage will read, in the proportion of the stages' minutes; what is missing is read twice
+# no fewer tokens than a stage will read, in the proportion of the stages' minutes
 tokens() { echo $((seconds * speed / 1000 * $1)); }
 # shellcheck disable=SC2086 - no pattern where there are no fixes
 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m data.arriving "$work/arriving" \

@@ -100,6 +100,10 @@ class HubEngine:
         self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._extras: dict[str, float] = {}
         register()
+        if model is not base:
+            from training.fused import fuse
+
+            fuse(model)
         self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules()) or bool(
             getattr(base.config, "attention_dropout", 0.0)
         )

@@ -53,7 +53,6 @@ class Observer:
                 begin = end
 
 
-@torch.compiler.disable
 def blocks_attention(  # noqa: PLR0913, PLR0917 - transformers' signature
     module: nn.Module,
     query: Tensor,
@@ -76,16 +75,22 @@ def blocks_attention(  # noqa: PLR0913, PLR0917 - transformers' signature
         raise ModelError("a layer has a window, soft-capping or sinks: set run.attention=eager")
     observer = cast("Observer | None", rest.get("observer"))
     if observer is not None and cast(int, module.layer_idx) in observer.layers:
-        lengths = bounds.diff().tolist()
-        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-        for q, k in zip(query[0].split(lengths, dim=1), key[0].split(lengths, dim=1), strict=True):
-            observer.see(q, k, scale)
+        _show(observer, query, key, bounds, scaling)
     dropout = dropout if module.training else 0.0
     if dropout == 0.0 and _has_flash(query):
         return flash(query, key, value, (bounds, longest), scaling)[None], None
-    return _each(query, key, value, bounds.diff().tolist(), (dropout, scaling)), None
+    return _each(query, key, value, bounds, (dropout, scaling)), None
 
 
+@torch.compiler.disable
+def _show(observer: Observer, query: Tensor, key: Tensor, bounds: Tensor, scaling: float | None) -> None:
+    lengths = bounds.diff().tolist()
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    for q, k in zip(query[0].split(lengths, dim=1), key[0].split(lengths, dim=1), strict=True):
+        observer.see(q, k, scale)
+
+
+@torch.compiler.assume_constant_result
 def _has_flash(query: Tensor) -> bool:
     """Whether torch's variable-length kernel takes these tensors: half precision on CUDA, 2023 GPUs or so."""
     halves = query.dtype in (torch.bfloat16, torch.float16)
@@ -95,11 +100,16 @@ def _has_flash(query: Tensor) -> bool:
 
 
 @functools.cache
-def _shares_keys_when_asked() -> bool:
-    """Whether fewer heads of keys must be asked for: torch 2.11 takes them as they come and knows no such argument."""
+def _arguments() -> frozenset[str]:
     from torch.nn.attention.varlen import varlen_attn
 
-    return "enable_gqa" in inspect.signature(varlen_attn).parameters
+    return frozenset(inspect.signature(varlen_attn).parameters)
+
+
+@torch.compiler.assume_constant_result
+def _shares_keys_when_asked() -> bool:
+    """Whether fewer heads of keys must be asked for: torch 2.11 takes them as they come and knows no such argument."""
+    return "enable_gqa" in _arguments()
 
 
 def flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int], scaling: float | None) -> Tensor:
@@ -116,8 +126,10 @@ def flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int],
     return cast(Tensor, found)
 
 
-def _each(query: Tensor, key: Tensor, value: Tensor, lengths: list[int], how: tuple[float, float | None]) -> Tensor:
+@torch.compiler.disable
+def _each(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, how: tuple[float, float | None]) -> Tensor:
     """One kernel call an example. `split` makes the backward pass one concatenation, slices would add whole rows."""
+    lengths: list[int] = bounds.diff().tolist()
     dropout, scaling = how
     found: list[Tensor] = []
     for q, k, v in zip(*(t.split(lengths, dim=2) for t in (query, key, value)), strict=True):

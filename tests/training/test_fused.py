@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.families import tiny
+from training import attention, fused
+from training.attention import BLOCKS, register
 from training.config import LoraConfig
 from training.fused import FusedLinear, fuse
 from training.loading import put_lora
@@ -110,3 +112,30 @@ def test_an_adapter_that_is_switched_off_or_merged_is_not_added():
 @torch.no_grad()
 def passed_without_gradients(model: nn.Module) -> Tensor:
     return model(input_ids=torch.arange(3, 20)[None]).logits
+
+
+def test_a_compiler_sees_one_graph_in_a_layer_on_a_gpu_whatever_the_lengths(monkeypatch: pytest.MonkeyPatch):
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    register()
+    monkeypatch.setattr(attention, "_has_flash", torch.compiler.assume_constant_result(lambda _: True))
+    monkeypatch.setattr(fused, "_as_it_is", lambda _: True)  # there is no autocast for "meta"
+    model = adapted(torch.bfloat16)
+    decoder = model.get_base_model().model
+    model.get_base_model().set_attn_implementation(BLOCKS)
+    fuse(model)
+    model.to("meta")
+    for layer in decoder.layers:
+        layer.compile(dynamic=True, fullgraph=True, backend=backend)
+    for lengths in ((20, 1, 13), (7, 9), (40, 5, 6, 7)):
+        bounds = torch.empty(len(lengths) + 1, dtype=torch.int32, device="meta")
+        ids = torch.empty(1, sum(lengths), dtype=torch.int64, device="meta")
+        longest = {"max_length_q": max(lengths), "max_length_k": max(lengths)}
+        found = decoder(ids, use_cache=False, position_ids=ids, cu_seq_lens_q=bounds, cu_seq_lens_k=bounds, **longest)
+        found.last_hidden_state.sum().backward()
+        assert len(graphs) == 2  # one where what comes in needs no gradient, one for all other layers
+    torch._dynamo.reset()

@@ -40,7 +40,7 @@ from training.flops import Cost, flops_per_token, peak_flops, shape_of
 from training.hub import HubEngine, Origin
 from training.loading import engine_on, put_lora
 from training.optim import build_optimizers
-from training.profiling import Profiler
+from training.profiling import LORA, Profiler
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -240,7 +240,8 @@ class Bench:
         tokens = [sum(len(ids) for ids in found[first : first + EACH]) for first in range(0, len(found), EACH)]
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        with Profiler(profile, self.size.vocabulary) if profile else nullcontext() as profiler:
+        parts = {RANK: LORA, self.size.feed: "mlp"}
+        with Profiler(profile, self.size.vocabulary, parts) if profile else nullcontext() as profiler:
             seen = profiler.step if profiler else _nothing
             if side in ORDERS:
                 model, tokens = theirs(self.base, recipe, found, clock, seen, ORDERS[side], self.at_once)

@@ -114,6 +114,7 @@ def passed_without_gradients(model: nn.Module) -> Tensor:
     return model(input_ids=torch.arange(3, 20)[None]).logits
 
 
+@pytest.mark.filterwarnings("ignore")  # the compiler is warned of what it does itself, looking at tensors and functions
 def test_a_compiler_sees_one_graph_in_a_layer_on_a_gpu_whatever_the_lengths(monkeypatch: pytest.MonkeyPatch):
     graphs: list[torch.fx.GraphModule] = []
 

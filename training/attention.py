@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 import importlib.util
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BLOCKS = "emend_blocks"
 _VARLEN = importlib.util.find_spec("torch.nn.attention.varlen") is not None
+F = TypeVar("F", bound=Callable[..., object])
 _SHORT = 256  # tokens; up to here the CPU's half-precision kernel is slower than that of fp32 (measured: 0.4 to 1)
 
 
@@ -51,6 +52,11 @@ class Observer:
                 end = begin + length
                 self.seen.append(attentions[layer][0, :, begin:end, begin:end].float())
                 begin = end
+
+
+def _whole(function: F) -> F:
+    """Mark what a compiler calls and does not look into: it waits for the device."""
+    return cast("F", torch.compiler.disable(function))
 
 
 def blocks_attention(  # noqa: PLR0913, PLR0917 - transformers' signature
@@ -82,7 +88,7 @@ def blocks_attention(  # noqa: PLR0913, PLR0917 - transformers' signature
     return _each(query, key, value, bounds, (dropout, scaling)), None
 
 
-@torch.compiler.disable
+@_whole
 def _show(observer: Observer, query: Tensor, key: Tensor, bounds: Tensor, scaling: float | None) -> None:
     lengths = bounds.diff().tolist()
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
@@ -126,7 +132,7 @@ def flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int],
     return cast(Tensor, found)
 
 
-@torch.compiler.disable
+@_whole
 def _each(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, how: tuple[float, float | None]) -> Tensor:
     """One kernel call an example. `split` makes the backward pass one concatenation, slices would add whole rows."""
     lengths: list[int] = bounds.diff().tolist()

@@ -59,7 +59,7 @@ class FusedLinear(Linear):
         active = self.active_adapters
         plain = not (args or kwargs or self.disable_adapters or self.merged) and len(active) == 1
         if not plain or x.dtype != base.weight.dtype or not _as_it_is(x):
-            return cast(Tensor, super().forward(x, *args, **kwargs))
+            return super().forward(x, *args, **kwargs)
         name = active[0]
         down, up = cast(nn.Linear, self.lora_A[name]).weight, cast(nn.Linear, self.lora_B[name]).weight
         return cast(Tensor, _Product.apply(x, base.weight, base.bias, down, up, self.scaling[name]))
@@ -87,7 +87,7 @@ def _can_be_fused(module: Linear) -> bool:
     base = module.base_layer
     if type(base) is not nn.Linear or module.fan_in_fan_out or module.lora_variant:
         return False
-    if base.weight.requires_grad or (base.bias is not None and base.bias.requires_grad):
+    if any(parameter.requires_grad for parameter in base.parameters()):
         return False
     still = all(isinstance(dropout, nn.Identity) for dropout in module.lora_dropout.values())
-    return still and all(cast(nn.Linear, up).bias is None for up in module.lora_B.values())
+    return still and not any(name.endswith("bias") for name, _ in module.lora_B.named_parameters())

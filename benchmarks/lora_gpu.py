@@ -172,7 +172,7 @@ def theirs(  # noqa: PLR0913, PLR0917 - as `ours`, and how Trainer is to batch
     at_once: int,
 ) -> tuple[nn.Module, list[int]]:
     """Trainer's steps, and the real tokens in each."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     tokens: list[int] = []
 
@@ -200,6 +200,7 @@ def theirs(  # noqa: PLR0913, PLR0917 - as `ours`, and how Trainer is to batch
         )  # fmt: skip
         data = unpadded(list(found))
         trainer = Trainer(model=model, args=arguments, train_dataset=data, data_collator=collate, callbacks=[Watch()])
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     parts = EACH // at_once
     return model, [sum(tokens[first : first + parts]) for first in range(0, len(tokens), parts)]
@@ -275,8 +276,8 @@ class Bench:
             for name, child in module.named_children():
                 if isinstance(child, BaseTunerLayer):
                     setattr(module, name, child.get_base_layer())
-        gc.collect()
         if self.device == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
 
 
@@ -353,8 +354,6 @@ def main() -> int:
     parser.add_argument("--profile", type=Path, help="folder for tables of where time goes, at the first size")
     parser.add_argument("--out", type=Path, default=Path("lora_gpu.jsonl"))
     given = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
     fine = True
     for name in given.sizes:
         began = time.monotonic()
@@ -365,4 +364,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     sys.exit(main())

@@ -271,6 +271,8 @@ class Bench:
         """The base as it was."""
         from peft.tuners.tuners_utils import BaseTunerLayer
 
+        if any(module._compiled_call_impl for module in self.base.modules()):
+            torch.compiler.reset()  # only so many shapes of one code are compiled before the compiler gives up
         for module in list(self.base.modules()):
             module._compiled_call_impl = None  # as nn.Module.compile left it
             for name, child in module.named_children():
@@ -320,7 +322,7 @@ def table(found: Sequence[Result]) -> str:
 def measure(name: str, given: argparse.Namespace) -> list[Result]:
     """All sides at one size, each written down when it is done."""
     bench = Bench(name, given.device)
-    tried = bench.run("trainer", WARM + 2)  # warms the device as well
+    tried = bench.run("trainer", WARM + 1)  # warms the device as well
     steps = WARM + LEAST if tried.error else steps_for(tried.step_ms / 1000, given.seconds_per_side)
     found: list[Result] = []
     for side in given.sides:

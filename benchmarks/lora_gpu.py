@@ -40,7 +40,7 @@ from training.flops import Cost, flops_per_token, peak_flops, shape_of
 from training.hub import HubEngine, Origin
 from training.loading import engine_on, put_lora
 from training.optim import build_optimizers
-from training.profiling import Profiler
+from training.profiling import LORA, Profiler
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -172,7 +172,7 @@ def theirs(  # noqa: PLR0913, PLR0917 - as `ours`, and how Trainer is to batch
     at_once: int,
 ) -> tuple[nn.Module, list[int]]:
     """Trainer's steps, and the real tokens in each."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     tokens: list[int] = []
 
@@ -200,6 +200,7 @@ def theirs(  # noqa: PLR0913, PLR0917 - as `ours`, and how Trainer is to batch
         )  # fmt: skip
         data = unpadded(list(found))
         trainer = Trainer(model=model, args=arguments, train_dataset=data, data_collator=collate, callbacks=[Watch()])
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     parts = EACH // at_once
     return model, [sum(tokens[first : first + parts]) for first in range(0, len(tokens), parts)]
@@ -240,7 +241,8 @@ class Bench:
         tokens = [sum(len(ids) for ids in found[first : first + EACH]) for first in range(0, len(found), EACH)]
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        with Profiler(profile, self.size.vocabulary) if profile else nullcontext() as profiler:
+        parts = {RANK: LORA, self.size.feed: "mlp"}
+        with Profiler(profile, self.size.vocabulary, parts) if profile else nullcontext() as profiler:
             seen = profiler.step if profiler else _nothing
             if side in ORDERS:
                 model, tokens = theirs(self.base, recipe, found, clock, seen, ORDERS[side], self.at_once)
@@ -248,7 +250,8 @@ class Bench:
                 model = ours(self.base, recipe, found, clock, seen)
         peak = torch.cuda.max_memory_allocated() / 1e9 if self.device == "cuda" else 0.0
         self.base.set_attn_implementation("sdpa")
-        after = heldout_loss(model, self.heldout, self.device)
+        with torch.compiler.set_stance("force_eager"):
+            after = heldout_loss(model, self.heldout, self.device)
         seconds, tokens = clock.seconds()[WARM:], tokens[WARM:]
         rate = statistics.median(n / s for n, s in zip(tokens, seconds, strict=True))
         cost = self._cost(found)
@@ -268,13 +271,15 @@ class Bench:
         """The base as it was."""
         from peft.tuners.tuners_utils import BaseTunerLayer
 
+        if any(module._compiled_call_impl for module in self.base.modules()):
+            torch.compiler.reset()  # only so many shapes of one code are compiled before the compiler gives up
         for module in list(self.base.modules()):
             module._compiled_call_impl = None  # as nn.Module.compile left it
             for name, child in module.named_children():
                 if isinstance(child, BaseTunerLayer):
                     setattr(module, name, child.get_base_layer())
-        gc.collect()
         if self.device == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
 
 
@@ -317,7 +322,7 @@ def table(found: Sequence[Result]) -> str:
 def measure(name: str, given: argparse.Namespace) -> list[Result]:
     """All sides at one size, each written down when it is done."""
     bench = Bench(name, given.device)
-    tried = bench.run("trainer", WARM + 2)  # warms the device as well
+    tried = bench.run("trainer", WARM + 1)  # warms the device as well
     steps = WARM + LEAST if tried.error else steps_for(tried.step_ms / 1000, given.seconds_per_side)
     found: list[Result] = []
     for side in given.sides:
@@ -351,8 +356,6 @@ def main() -> int:
     parser.add_argument("--profile", type=Path, help="folder for tables of where time goes, at the first size")
     parser.add_argument("--out", type=Path, default=Path("lora_gpu.jsonl"))
     given = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
     fine = True
     for name in given.sizes:
         began = time.monotonic()
@@ -363,4 +366,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     sys.exit(main())

@@ -8,9 +8,9 @@ length x length is ever made. On CUDA one variable-length flash kernel does it, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BLOCKS = "emend_blocks"
+F = TypeVar("F", bound=Callable[..., object])
 _SHORT = 256  # tokens; up to here the CPU's half-precision kernel is slower than that of fp32 (measured: 0.4 to 1)
 
 
@@ -50,7 +51,11 @@ class Observer:
                 begin = end
 
 
-@torch.compiler.disable
+def _whole(function: F) -> F:
+    """Mark what a compiler calls and does not look into: it waits for the device."""
+    return cast("F", torch.compiler.disable(function))
+
+
 def blocks_attention(  # noqa: PLR0913, PLR0917 - transformers' signature
     module: nn.Module,
     query: Tensor,
@@ -73,14 +78,25 @@ def blocks_attention(  # noqa: PLR0913, PLR0917 - transformers' signature
         raise ModelError("a layer has a window, soft-capping or sinks: set run.attention=eager")
     observer = cast("Observer | None", rest.get("observer"))
     if observer is not None and cast(int, module.layer_idx) in observer.layers:
-        lengths = bounds.diff().tolist()
-        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-        for q, k in zip(query[0].split(lengths, dim=1), key[0].split(lengths, dim=1), strict=True):
-            observer.see(q, k, scale)
+        _show(observer, query, key, bounds, scaling)
     dropout = dropout if module.training else 0.0
-    if dropout == 0.0 and varlen.takes(query.device, query.dtype, query.shape[-1]):
+    if dropout == 0.0 and _takes(query):
         return _flash(query, key, value, (bounds, longest), scaling)[None], None
-    return _each(query, key, value, bounds.diff().tolist(), (dropout, scaling)), None
+    return _each(query, key, value, bounds, (dropout, scaling)), None
+
+
+@_whole
+def _show(observer: Observer, query: Tensor, key: Tensor, bounds: Tensor, scaling: float | None) -> None:
+    lengths = bounds.diff().tolist()
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    for q, k in zip(query[0].split(lengths, dim=1), key[0].split(lengths, dim=1), strict=True):
+        observer.see(q, k, scale)
+
+
+@torch.compiler.assume_constant_result
+def _takes(query: Tensor) -> bool:
+    """A compiler asks once."""
+    return varlen.takes(query.device, query.dtype, query.shape[-1])
 
 
 def _flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int], scaling: float | None) -> Tensor:
@@ -88,8 +104,10 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int]
     return varlen.attend(q, k, v, blocks, scaling)
 
 
-def _each(query: Tensor, key: Tensor, value: Tensor, lengths: list[int], how: tuple[float, float | None]) -> Tensor:
+@_whole
+def _each(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, how: tuple[float, float | None]) -> Tensor:
     """One kernel call an example. `split` makes the backward pass one concatenation, slices would add whole rows."""
+    lengths: list[int] = bounds.diff().tolist()
     dropout, scaling = how
     found: list[Tensor] = []
     for q, k, v in zip(*(t.split(lengths, dim=2) for t in (query, key, value)), strict=True):

@@ -85,9 +85,9 @@ class HubEngine:
         *,
         dtype: torch.dtype | None = None,
         origin: Origin | None = None,
-        fill: int = 0,
+        compiled: bool = False,
     ) -> None:
-        """`dtype` is that of products; `fill` > 0 compiles the decoder for rows of that many tokens."""
+        """`dtype` is that of products; `compiled` has torch.compile join the steps of each layer."""
         self.model, self.base, self._origin = model, base, origin or Origin()
         self._objective = objective or ObjectiveConfig()
         self._dtype = dtype or base.dtype
@@ -100,14 +100,18 @@ class HubEngine:
         self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._extras: dict[str, float] = {}
         register()
+        if model is not base:
+            from training.fused import fuse
+
+            fuse(model)
         self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules()) or bool(
             getattr(base.config, "attention_dropout", 0.0)
         )
         self._packs, self._plain_head = probe(base)
         self.model.train()  # transformers loads for inference, and peft's own modules say otherwise
-        self._fill = fill if self._packs else 0
-        if self._fill:
-            self._decoder = cast("nn.Module", torch.compile(self._decoder))
+        if compiled and self._packs:
+            for layer in self.blocks:  # one by one: they are alike, and what is compiled once serves all of them
+                layer.compile(dynamic=True)
 
     @property
     def parameters(self) -> Mapping[str, nn.Parameter]:
@@ -162,7 +166,7 @@ class HubEngine:
         if not batch.tokens:
             return 0.0
         with memory_errors(), self._pass(batch, training=True):
-            packed = flatten(batch, self.device, self._fill)
+            packed = flatten(batch, self.device)
             weight = float(batch.weights.sum())
             share = weight / denominator if weight > 0 else 1.0
             if self._objective.perturb > 0 and batch.preference is None:
@@ -262,7 +266,7 @@ class HubEngine:
     @torch.no_grad()
     def _measured(self, batch: Batch) -> tuple[Packed, Tensor]:
         with memory_errors(), self._pass(batch, training=False):
-            packed = flatten(batch, self.device, self._fill)
+            packed = flatten(batch, self.device)
             return packed, self._losses(packed)
 
     def loss(self, batch: Batch) -> tuple[float, float]:
@@ -304,7 +308,7 @@ class HubEngine:
         try:
             if was == BLOCKS:
                 self.base.set_attn_implementation("sdpa")
-            with torch.no_grad(), memory_errors():
+            with torch.no_grad(), memory_errors(), torch.compiler.set_stance("force_eager"):  # each step has new shapes
                 yield self.base
         finally:
             self.base.set_attn_implementation(was)

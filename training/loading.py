@@ -58,8 +58,7 @@ def engine_on(base: PreTrainedModel, recipe: Recipe, origin: Origin, name: str) 
     model = _trained(base, recipe, name)
     if run.checkpointing:
         recompute(base)
-    fill = recipe.data.rows * recipe.data.row_length if run.compile else 0
-    return HubEngine(model, base, aim, dtype=getattr(torch, run.dtype), origin=origin, fill=fill)
+    return HubEngine(model, base, aim, dtype=getattr(torch, run.dtype), origin=origin, compiled=run.compile)
 
 
 def recompute(base: PreTrainedModel) -> None:

@@ -61,24 +61,18 @@ def _moved(values: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def flatten(batch: Batch, device: torch.device, fill: int = 0) -> Packed:
-    """The real tokens of a batch, row by row; the batch must hold at least one.
-
-    `fill` lengthens the row with examples of zeros to that many tokens: one static shape for a compiler.
-    """
+def flatten(batch: Batch, device: torch.device) -> Packed:
+    """The real tokens of a batch, row by row; the batch must hold at least one."""
     length = batch.ids.shape[1]
     real = np.flatnonzero(batch.segments)
     rows, numbers = real // length, batch.segments.reshape(-1)[real]
     begins = np.flatnonzero(np.diff(rows, prepend=-1) | np.diff(numbers, prepend=0))
     lengths = np.diff(begins, append=len(real))
-    empty = max(0, fill - len(real))
-    every = np.concatenate([lengths, np.diff(np.arange(0, empty, length), append=empty)])  # at most a row each
-    ends = np.cumsum(every)
     return Packed(
-        _moved(np.pad(batch.ids.reshape(-1)[real], (0, empty))[None], device),
-        _moved((np.arange(ends[-1]) - np.repeat(ends - every, every))[None], device),
-        tuple(int(n) for n in every),
-        _moved(np.append(0, ends).astype(np.int32), device),
+        _moved(batch.ids.reshape(-1)[real][None], device),
+        _moved((np.arange(len(real)) - np.repeat(begins, lengths))[None], device),
+        tuple(int(n) for n in lengths),
+        _moved(np.append(begins, len(real)).astype(np.int32), device),
         *_targets(batch, real, np.repeat(np.arange(len(begins)), lengths), device),
         np.stack([rows[begins], numbers[begins] - 1], axis=1),
     )

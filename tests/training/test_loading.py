@@ -115,17 +115,6 @@ def test_a_quantised_base_learns_on_the_cpu(tmp_path: Path, kind: str):
     assert seen[-1] < seen[0] - 0.3
 
 
-def test_compiled_rows_are_padded_to_one_shape(base: Path):
-    from training.packed import flatten
-
-    batch = random_batch(VOCABULARY, ((20, 30), (40,)))
-    packed = flatten(batch, torch.device("cpu"), 128)
-    assert packed.ids.shape == (1, 128)
-    assert packed.lengths == (20, 30, 40, 38)
-    assert int(packed.bounds[-1]) == 128
-    assert len(packed.targets) == int((batch.weights > 0).sum())
-
-
 def test_what_is_missing_of_a_base_is_named(base: Path, tmp_path: Path):
     with pytest.raises(ModelError, match="no-such is not a directory"):
         load_hub(recipe_of(tmp_path / "no-such"))

@@ -5,10 +5,12 @@ import re
 
 import torch
 from torch import nn
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEvent
 from torch.nn import functional
 from torch.profiler import record_function
 
-from training.profiling import DATA, GROUPS, Profiler, Spot, by_group, group_of, render
+from training.profiling import DATA, GROUPS, LORA, Profiler, Spot, by_group, group_of, idle, render, spots
 
 VOCABULARY = 977
 
@@ -76,6 +78,30 @@ def test_groups():
     assert group_of("aten::_softmax", (), (), 0) == "attention"
     assert group_of("aten::_log_softmax", (), (), 0) == "head+loss"
     assert group_of("aten::stack", (DATA,), (), 0) == "data"
+    parts = {32: LORA, 4864: "mlp"}
+    assert group_of("aten::mm", (), ([64, 896], [896, 4864]), 99, parts) == "mlp"
+    assert group_of("aten::silu", (), ([64, 4864],), 99, parts) == "mlp"
+    assert group_of("aten::addmm_", (), ([64, 4864], [64, 32], [32, 4864]), 99, parts) == LORA
+    assert group_of("aten::mul", (), ([32, 7],), 99, parts) == "other"
     found = [Spot("matmul", "aten::mm", 4, 3000.0), Spot("other", "aten::add", 1, 1000.0)]
     assert by_group(found)["matmul"] == 3000.0
     assert "75.0 %" in render(found, 2)
+
+
+def event(number, name, kind, start, end, shapes=()):
+    return FunctionEvent(
+        number, name, 1, start, end, input_shapes=shapes, device_type=kind, use_device="cuda", is_legacy=False
+    )  # fmt: skip
+
+
+def test_a_kernel_of_a_gpu_counts_once_with_the_operator_that_started_it():
+    above = event(0, "aten::linear", DeviceType.CPU, 0, 9)
+    product = event(1, "aten::mm", DeviceType.CPU, 1, 8, ([8, 64], [64, 99]))
+    above.append_cpu_child(product)
+    product.set_cpu_parent(above)
+    product.append_kernel("sm90_gemm", 0, 500.0)
+    kernels = [event(2, "sm90_gemm", DeviceType.CUDA, 20, 520), event(3, "copy", DeviceType.CUDA, 560, 570)]
+    assert spots([above, product, *kernels], 99) == [Spot("head+loss", "aten::mm", 1, 500.0)]
+    assert idle([above, product, *kernels]) == 40.0
+    assert idle([above, product]) == 0.0
+    assert "idle for 0.02 ms" in render([], 2, 40.0)

@@ -123,7 +123,7 @@ def test_a_compiler_sees_one_graph_in_a_layer_on_a_gpu_whatever_the_lengths(monk
         return graph
 
     register()
-    monkeypatch.setattr(attention, "_has_flash", torch.compiler.assume_constant_result(lambda _: True))
+    monkeypatch.setattr(attention, "_takes", torch.compiler.assume_constant_result(lambda _: True))
     monkeypatch.setattr(fused, "_as_it_is", lambda _: True)  # there is no autocast for "meta"
     model = adapted(torch.bfloat16)
     decoder = model.get_base_model().model

@@ -35,16 +35,16 @@ OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false "$python" -m data.arriving "$work
     --packs "$corpus"/packs/*.jsonl.xz --tokenizer "$corpus/tokenizer.json" --jobs "$jobs" ${SHARD:+--shard "$SHARD"} \
     --stream "a:$(tokens 294):code=0.6,holes=0.4" \
     --stream "b:$(tokens 588):code=0.25,holes=0.15,repair=0.6" \
-    --stream "c:$(tokens 118):code=0.1,repair=$repair${fixes:+,given=$given}" $fixes 2>"$home/arriving.log" &
+    --stream "c:$(tokens 118):code=0.1,repair=$repair${fixes:+,given=$given}" $fixes 2>"$work/arriving.log" &
 making=$!
 sleep 4 # what it refuses it refuses at once
-kill -0 $making 2>/dev/null || wait $making || { cat "$home/arriving.log" >&2 && exit 2; }
+kill -0 $making 2>/dev/null || wait $making || { cat "$work/arriving.log" >&2 && exit 2; }
 trap 'kill $making 2>/dev/null || true' EXIT INT TERM
 
 status=0
 "$python" -m training.lease --seconds "$seconds" --export "$home/weights" --trial-seconds "${TRY:-60}" \
     "$recipes/base-gpu-a.toml" "$recipes/base-gpu-b.toml" "$recipes/base-gpu-c.toml" \
     "$@" 2>&1 | tee "$home/lease.log" || status=$?
-(cd "$work" && find . -maxdepth 2 \( -name metrics.jsonl -o -name lease.json -o -name tried.json \) | sort) |
+(cd "$work" && find . -maxdepth 2 \( -name metrics.jsonl -o -name lease.json -o -name tried.json -o -name arriving.log \) | sort) |
     tar -czf "$home/metrics.tar.gz" -C "$work" -T -
 exit $status

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from repair.embedded.expander import INT8, MANIFEST, SCALE, dequantise, quantise
+from repair.embedded.expander import INT8, MANIFEST, SCALE, dequantise, expand, quantise
 from repair.errors import InputError, ModelError
 from training.checkpoint import latest, read_weights
 from training.config import ModelConfig
@@ -162,7 +162,7 @@ def export_model(
     """Write `source` as `to`, one of TARGETS, to `out`; what `emend train export` does.
 
     `source` is the directory of an adapter, of a run that left one, of a whole model, or "embedded" (the shipped
-    adapter); for "plain" it is the folder of a run of `emend train base`. `base` overrides what the adapter says that
+    adapter); for "plain" it is the folder of a run of `emend train base`, or of the pieces of a Llama. `base` overrides what the adapter says that
     it was trained on; "emend-embedded" is the embedded base. Pieces of an adapter are the adapter alone in bf16, as it
     ships beside its base. Raises InputError, ModelError.
     """
@@ -172,7 +172,12 @@ def export_model(
     if dtype not in TARGETS[to]:
         raise InputError(f"{dtype}: {to} is written as {', '.join(dict.fromkeys(TARGETS[to]))}", field="dtype")
     if to == "plain":
-        _export_run(Path(source), out, force=force)
+        if (Path(source) / MANIFEST).is_file():
+            with staged(out, force=force) as partial:
+                expand(Path(source), partial)
+            dtype = "bfloat16"
+        else:
+            _export_run(Path(source), out, force=force)
         return Exported(out, dtype, sum(path.stat().st_size for path in out.iterdir()))
     directory, is_adapter = _source(source)
     check_free(out, force=force, keep=(directory,))  # before minutes of work

@@ -13,12 +13,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from data.pack import Encoded, write_packed
-from repair.embedded.expander import expand
 from repair.errors import InputError
 from tests.training.tiny import TINY, write_words
 from training import lease as leases
 from training.checkpoint import latest, read_weights
 from training.config import DataConfig, ObjectiveConfig, OptimConfig, Recipe, RunConfig, read_recipe
+from training.export import export_model
 from training.exporter import Exporter
 from training.lease import Lease, chosen, run_lease, shares
 
@@ -85,8 +85,7 @@ def test_a_lease_tries_rates_runs_its_stages_and_leaves_pieces_that_load(stages:
     assert one["tokens_per_second"] > 0
     last = json.loads((tmp_path / "out" / "b" / "metrics.jsonl").read_text().splitlines()[0])
     assert last["heldout"] == pytest.approx(one["heldout"], abs=1e-4)  # B begins where A ended
-    (tmp_path / "plain").mkdir()
-    expand(tmp_path / "home", tmp_path / "plain")
+    export_model(tmp_path / "home", "plain", tmp_path / "plain")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "plain", dtype=torch.float32)
     weights = read_weights(latest(stages[1].run.out) or tmp_path)["model.embed_tokens.weight"]
     found = model.state_dict()["model.embed_tokens.weight"]

@@ -84,9 +84,7 @@ def test_steps_fill_the_seconds_of_a_side(bench):
 
 def test_every_size_is_written_down_when_a_side_is_done(bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(bench.Bench, "__init__", lambda self, name, _: setattr(self, "name", name))
-    monkeypatch.setattr(
-        bench.Bench, "run", lambda self, side, *_: bench.Result(self.name, side, rate=1, after=5)
-    )
+    monkeypatch.setattr(bench.Bench, "run", lambda self, side, *_: bench.Result(self.name, side, rate=1, after=5))
     out = tmp_path / "lora.jsonl"
     monkeypatch.setattr(
         sys, "argv", ["lora_gpu.py", "--sizes", "tiny,7b", "--sides", "ours,trainer", "--out", str(out)]

@@ -162,9 +162,9 @@ def export_model(
     """Write `source` as `to`, one of TARGETS, to `out`; what `emend train export` does.
 
     `source` is the directory of an adapter, of a run that left one, of a whole model, or "embedded" (the shipped
-    adapter); for "plain" it is the folder of a run of `emend train base`, or of the pieces of a Llama. `base` overrides what the adapter says that
-    it was trained on; "emend-embedded" is the embedded base. Pieces of an adapter are the adapter alone in bf16, as it
-    ships beside its base. Raises InputError, ModelError.
+    adapter); for "plain" it is the folder of a run of `emend train base`, or of the pieces of a Llama. `base` overrides
+    what the adapter says that it was trained on; "emend-embedded" is the embedded base. Pieces of an adapter are the
+    adapter alone in bf16, as it ships beside its base. Raises InputError, ModelError.
     """
     if to not in TARGETS:
         raise InputError(f"{to}: can be exported to {', '.join(TARGETS)}", field="to")
@@ -174,6 +174,7 @@ def export_model(
     if to == "plain":
         if (Path(source) / MANIFEST).is_file():
             with staged(out, force=force) as partial:
+                partial.mkdir()
                 expand(Path(source), partial)
             dtype = "bfloat16"
         else:

@@ -33,7 +33,7 @@ def build_engine(recipe: Recipe) -> Engine:
     """The model of the recipe, freshly initialised, behind the engine it asks for."""
     torch.manual_seed(recipe.run.seed)
     model = Llama(recipe.model)
-    if recipe.run.engine != "torch":
+    if recipe.run.engine not in ("torch", "lean"):
         from training.native import NativeEngine
 
         try:

@@ -19,7 +19,7 @@ from repair.errors import InputError
 
 SCHEDULES = ("constant", "linear", "cosine")
 OPTIMIZERS = ("adam", "adamw", "muon", "sgd")
-ENGINES = ("auto", "torch", "native")
+ENGINES = ("auto", "torch", "native", "lean")
 METHODS = ("lora", "full")
 QUANTISED = ("", "int8", "nf4")
 ATTENTION = ("auto", "blocks", "sdpa", "eager", "flash_attention_2")
@@ -191,7 +191,7 @@ class RunConfig:
     patience: int = 0  # evaluations without a better held-out loss after which the run ends; 0: never
     threads: int = 0  # of the CPU; 0: OMP_NUM_THREADS, else one for each core
     seed: int = 0
-    engine: str = "auto"  # native where it runs (Llama, processor with AMX), else torch
+    engine: str = "auto"  # native where it runs (Llama, processor with AMX), else torch; lean: such a Llama in torch
     attention: str = "auto"  # of transformers: blocks where the model allows it, else sdpa
     device: str = "auto"
     compile: bool = False

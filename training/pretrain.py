@@ -37,7 +37,7 @@ def build_engine(recipe: Recipe) -> Engine:
     model = Llama(recipe.model)
     if recipe.objective.z and recipe.run.engine == "native":
         raise InputError("objective.z wants run.engine=torch", field="objective.z")
-    if recipe.run.engine != "torch" and not recipe.objective.z:
+    if recipe.run.engine not in ("torch", "lean") and not recipe.objective.z:
         from training.native import NativeEngine
 
         try:

@@ -18,10 +18,12 @@ from repair.errors import ModelError
 from repair.model import Model
 from training.batches import Batch
 from training.config import LoraConfig, ModelConfig, ObjectiveConfig, Recipe
+from training.engine import TorchEngine
 from training.flops import HubConfig
 from training.llamas import load_lean
 from training.loop import Engine
 from training.merged import MergedEngine, lora_of, read_factors, write_adapter
+from training.model import Llama
 from training.places import EMBEDDED, base_directory, start_adapter
 from training.world import World
 
@@ -53,16 +55,23 @@ class Tuned(Engine, Protocol):
         ...
 
 
+def _lean_engine(llama: Llama, recipe: Recipe) -> Engine:
+    """`lean`: plain torch, which also runs without AMX and can be compiled; else the native engine."""
+    if recipe.run.engine == "lean":
+        return TorchEngine(llama, getattr(torch, recipe.run.dtype), compiled=recipe.run.compile)
+    from training.native import NativeEngine
+
+    return NativeEngine(llama)
+
+
 class LeanTuned:
-    """LoRA on the lean Llama through the native engine."""
+    """LoRA on the lean Llama, on the CPU."""
 
     def __init__(self, recipe: Recipe, start: Path | None) -> None:
-        from training.native import NativeEngine
-
         directory, lora, seed = Path(base_directory(recipe)), recipe.lora, recipe.run.seed
         llama = load_lean(directory)
         factors, self._lora = read_factors(start, lora) if start else (None, lora)
-        self._engine = MergedEngine(NativeEngine(llama), self._lora, seed, factors)
+        self._engine = MergedEngine(_lean_engine(llama, recipe), self._lora, seed, factors)
         self._directory, self._name = directory, recipe.run.base or EMBEDDED
         self.config = llama.config
         self.vocabulary = llama.config.vocabulary
@@ -116,12 +125,13 @@ def only_cross_entropy(objective: ObjectiveConfig) -> bool:
 
 
 def why_not_native(recipe: Recipe) -> str:
-    """What the native engine lacks for a recipe; empty when it lacks nothing."""
+    """What the native engine (or the lean one, which can be compiled) lacks for a recipe; empty when nothing."""
     run, lora = recipe.run, recipe.lora
+    compiled = run.compile and run.engine != "lean"
     reasons = (
         (run.method != "lora", "run.method=full"),
         (bool(run.quantise), "run.quantise"),
-        (run.checkpointing or run.compile or run.shard, "run.checkpointing, run.compile or run.shard"),
+        (run.checkpointing or compiled or run.shard, "run.checkpointing, run.compile or run.shard"),
         (run.device not in ("auto", "cpu") or (run.device == "auto" and torch.cuda.is_available()), "a GPU"),
         (lora.dora, "lora.dora"),
         (lora.dropout > 0, "lora.dropout"),
@@ -139,11 +149,13 @@ def tuned_engine(recipe: Recipe, processes: World) -> tuple[Tuned, Recipe]:
         lacks = why_not_native(recipe)
         try:
             if lacks:
-                raise ModelError(f"the native engine cannot do {lacks}; set run.engine=torch")
-            native = LeanTuned(recipe, start)
-            return native, replace(recipe, lora=native.lora, run=replace(recipe.run, engine="native"))
+                name = "native" if wanted == "auto" else wanted
+                raise ModelError(f"the {name} engine cannot do {lacks}; set run.engine=torch")
+            lean = LeanTuned(recipe, start)
+            engine = "lean" if wanted == "lean" else "native"
+            return lean, replace(recipe, lora=lean.lora, run=replace(recipe.run, engine=engine))
         except ModelError:
-            if wanted == "native":
+            if wanted != "auto":
                 raise
     from training.loading import load_hub
 

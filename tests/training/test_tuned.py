@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from repair.errors import ModelError
 from tests.training.commands import few, write_base, write_recipe
 from training.adapter import train_adapter
 from training.batches import Batch
-from training.config import LoraConfig, ObjectiveConfig, Recipe, read_recipe
+from training.config import LoraConfig, ModelConfig, ObjectiveConfig, Recipe, read_recipe
 from training.engine import TorchEngine
 from training.hub import memory_errors
+from training.llamas import hub_config
 from training.loop import Surroundings, Trainer
 from training.material import material, sources
 from training.merged import MergedEngine, read_factors, write_adapter
+from training.model import Llama
 from training.tuned import only_cross_entropy, tuned_engine, why_not_native
 from training.world import Alone
 
@@ -46,6 +50,20 @@ def test_a_base_of_another_class_is_left_to_torch(recipe: Recipe):
         tuned_engine(replace(recipe, run=replace(recipe.run, engine="native")), Alone())
     assert "lora.dropout" in why_not_native(replace(recipe, lora=replace(recipe.lora, dropout=0.1)))
     assert not only_cross_entropy(ObjectiveConfig(attacks=1))
+
+
+def test_a_lean_llama_is_tuned_in_plain_torch_where_the_recipe_says_so(tmp_path: Path, recipe: Recipe):
+    llama = Llama(ModelConfig(vocabulary=600, width=64, layers=1, heads=2, kv_heads=1, hidden=96, positions=2048))
+    weights = {name: tensor.detach().contiguous() for name, tensor in llama.named_parameters()}
+    base = write_base("qwen2", tmp_path / "lean")  # for its tokenizer
+    (base / "config.json").write_text(json.dumps(hub_config(llama.config)))
+    save_file(weights, base / "model.safetensors")
+    wanted = replace(recipe, run=replace(recipe.run, base=str(base), engine="lean", dtype="float32"))
+    assert not why_not_native(replace(wanted, run=replace(wanted.run, compile=True)))
+    trained = train_adapter(wanted)
+    assert trained.recipe.run.engine == "lean"
+    factors, _ = read_factors(trained.candidate, LoraConfig())
+    assert any(tensor.abs().max() > 0 for name, tensor in factors.items() if "lora_B" in name)
 
 
 def test_the_model_of_a_run_answers_and_is_trained_on(recipe: Recipe):

@@ -131,9 +131,9 @@ class ExplainHost:
             async with asyncio.timeout(self._pace.grace):
                 await asyncio.shield(task)
         if not task.done():
-            await self._end("left")
-            task.cancel()
+            task.cancel()  # first: it would ask again in a new process, which the next question would then share
             await asyncio.gather(task, return_exceptions=True)
+            await self._end("left")
         self._turn.release()
 
     async def _twice(self, body: str, seconds: float) -> Answer:

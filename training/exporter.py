@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from repair.errors import InputError
 from training.checkpoint import latest, read_weights
 from training.config import Recipe
@@ -49,7 +51,7 @@ class Exporter:
             error = export_pieces(read_weights(checkpoint), found.model, found.run.out / "tokenizer.json", partial)
             shutil.rmtree(target, ignore_errors=True)
             partial.rename(target)
-        except (InputError, OSError) as failure:
+        except (InputError, OSError, SafetensorError) as failure:  # the last: a full disk
             self._tell(f"export of {checkpoint} failed: {failure}")
             return
         self._last = checkpoint

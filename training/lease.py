@@ -35,7 +35,7 @@ from training.flops import Cost
 from training.loop import Engine
 from training.model import Llama
 from training.pretrain import build_engine, train_base
-from training.watch import JsonLines, Lines, Observer, Several, figure
+from training.watch import METRICS, JsonLines, Lines, Observer, Several, figure
 
 TRIALS = (("adamw", 3e-3), ("muon", 3e-3), ("adamw", 1.5e-3), ("muon", 6e-3))
 """Optimizers and rates that are tried, by default; the rates of the stages keep their proportions."""
@@ -176,7 +176,7 @@ class _Run:
 
         def watch(known: Recipe, start: int, cost: Cost | None) -> Observer:
             del start, cost
-            return Several((JsonLines(known.run.out / "metrics.jsonl"), Lines(self.tell), account))
+            return Several((JsonLines(known.run.out / METRICS), Lines(self.tell), account))
 
         train_base(recipe, watch, self.engine)
         return account.told()
@@ -204,13 +204,18 @@ class _Run:
                 shutil.rmtree(out, ignore_errors=True)
                 run = replace(first.run, out=out, minutes=each, steps=10**9, save_seconds=1e9, evaluate_steps=10**9)
                 fresh(self.engine, first)
-                told = self._trained(replace(chosen(first, first, optimizer, rate), run=run))
+                try:
+                    told = self._trained(replace(chosen(first, first, optimizer, rate), run=run))
+                except ModelError as error:  # a rate that is too high: the others may still do
+                    told = {"heldout": None, "failed": str(error)}
                 rows.append({"optimizer": optimizer, "lr": rate, **told})
                 shutil.rmtree(out, ignore_errors=True)
             path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
         rows = cast("list[dict[str, object]]", json.loads(path.read_text(encoding="utf-8")))
         self.account["trials"] = rows
         losses = [loss if math.isfinite(loss := figure(row, "heldout")) else math.inf for row in rows]
+        if math.isinf(min(losses)):
+            raise ModelError(f"no trial had a loss at its end: lower the rates, see {path}")
         found = rows[losses.index(min(losses))]
         self.tell(f"chosen: {found['optimizer']} {found['lr']}, held-out loss {min(losses):.4f}")
         return str(found["optimizer"]), figure(found, "lr")
@@ -225,7 +230,9 @@ class _Run:
                 mine = shares(todo, max(self.left() - _RESERVE * self.lease.seconds, 1e-3))[0]
                 found = latest(stage.run.out)
                 spent = read_state(found).seconds if found else 0.0
-                run = replace(mine.run, init=before, minutes=mine.run.minutes + spent / 60, steps=10**9)
+                minutes = mine.run.minutes + spent / 60
+                decay = mine.run.decay_minutes * minutes / mine.run.minutes  # the rate goes on where it was
+                run = replace(mine.run, init=before, minutes=minutes, decay_minutes=decay, steps=10**9)
                 told = self._trained(replace(chosen(mine, first, optimizer, rate), run=run))
                 (stage.run.out / DONE).touch()
                 self.account[stage.run.out.name] = told

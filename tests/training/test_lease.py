@@ -13,11 +13,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from data.pack import Encoded, write_packed
-from repair.errors import InputError
+from repair.errors import InputError, ModelError
 from tests.training.tiny import TINY, write_words
 from training import lease as leases
 from training.checkpoint import latest, read_weights
-from training.config import DataConfig, ObjectiveConfig, OptimConfig, Recipe, RunConfig, read_recipe
+from training.config import DataConfig, ObjectiveConfig, OptimConfig, Recipe, RunConfig, WatchConfig, read_recipe
 from training.export import export_model
 from training.exporter import Exporter
 from training.lease import Lease, chosen, run_lease, shares
@@ -94,6 +94,21 @@ def test_a_lease_tries_rates_runs_its_stages_and_leaves_pieces_that_load(stages:
     again = run_lease(replace(lease, seconds=1.0), tell=told.append)
     assert "a" not in again
     assert latest(stages[1].run.out) is not None
+
+
+def test_a_rate_that_fails_is_one_trial_that_failed(stages: tuple[Recipe, ...], tmp_path: Path):
+    told: list[str] = []
+    watched = tuple(replace(s, watch=WatchConfig(spike=3.0, skip=1)) for s in stages[:1])
+    trials = (("sgd", 1e30), ("adamw", 1e-3))
+    lease = Lease(watched, 2.0, tmp_path / "home", trials, trial_seconds=1.0, export_seconds=1e9)
+    run_lease(lease, tell=told.append)
+    rows = json.loads((tmp_path / "out" / "tried.json").read_text())
+    assert rows[0]["heldout"] is None
+    assert "lower optim.lr" in rows[0]["failed"]
+    assert any("chosen: adamw 0.001" in line for line in told)
+    (tmp_path / "out" / "tried.json").write_text(json.dumps(rows[:1]))
+    with pytest.raises(ModelError, match="no trial had a loss"):
+        run_lease(lease, tell=told.append)
 
 
 def test_a_stage_that_was_cut_goes_on_with_what_it_had(stages: tuple[Recipe, ...], tmp_path: Path):

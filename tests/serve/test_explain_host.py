@@ -160,8 +160,10 @@ def test_what_nobody_waits_for_is_killed_where_it_goes_on(tmp_path):
         async with hosting(tally := Tally(), pace=Pace(grace=0.01)) as host:
             pid = (await ask(host, "a"))["pid"]
             await left(host, tmp_path / "a")
+            (tmp_path / "a").unlink()
             assert (await ask(host, "b"))["pid"] != pid
             assert tally == ["left"]
+            assert not (tmp_path / "a").exists()  # not asked again in the new process
 
     run(work())
 

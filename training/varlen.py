@@ -6,8 +6,8 @@ Owns when the kernel can be used and how the versions of `torch.nn.attention.var
 from __future__ import annotations
 
 import importlib.util
-import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -16,26 +16,16 @@ from torch.nn import functional
 
 Attend = Callable[[Tensor, Tensor, Tensor, tuple[Tensor, int], float | None], Tensor]
 _WIDEST = 256  # channels of a head
-
-
-def _kernel() -> Callable[..., Tensor] | None:
-    """Which arguments it takes depends on the version."""
-    if importlib.util.find_spec("torch.nn.attention.varlen") is None:
-        return None
-    from torch.nn.attention.varlen import varlen_attn
-
-    return cast("Callable[..., Tensor]", varlen_attn)
-
-
-_KERNEL = _kernel()
-# grouped queries must be asked for; before torch 2.12 they cannot be, and keys and values are repeated
-_SAYS_GROUPS = _KERNEL is not None and "enable_gqa" in inspect.signature(_KERNEL).parameters
+_SPEC = importlib.util.find_spec("torch.nn.attention.varlen")
+# Read, not imported: importing it loads a compiler, a second that a CPU need not wait for. Grouped queries must be
+# asked for where there is such an argument; where there is none (torch 2.11) they cannot be, and keys are repeated.
+_SAYS_GROUPS = _SPEC is not None and "enable_gqa" in Path(str(_SPEC.origin)).read_text(encoding="utf-8")
 
 
 def takes(device: torch.device, dtype: torch.dtype, channels: int) -> bool:
     """Whether the kernel takes such tensors: half precision on CUDA, GPUs of 2020 (Ampere) and later."""
     halves = dtype in (torch.bfloat16, torch.float16)
-    if not (_KERNEL and device.type == "cuda" and halves and channels % 8 == 0 and channels <= _WIDEST):
+    if not (_SPEC and device.type == "cuda" and halves and channels % 8 == 0 and channels <= _WIDEST):
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
@@ -48,14 +38,18 @@ def attend(query: Tensor, key: Tensor, value: Tensor, blocks: tuple[Tensor, int]
     kernel for each block says what is meant.
     """
     bounds, longest = blocks
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1 and not _SAYS_GROUPS:
-        key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
-        groups = 1
-    if _KERNEL is None or query.device.type == "cpu":
+    if query.device.type == "cpu":
         return _each(query, key, value, bounds, scale)
-    more = {"enable_gqa": True} if groups > 1 else {}
-    return _KERNEL(query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **more)
+    from torch.nn.attention.varlen import varlen_attn
+
+    groups = query.shape[1] // key.shape[1]
+    more: dict[str, bool] = {}
+    if groups > 1 and _SAYS_GROUPS:
+        more["enable_gqa"] = True
+    elif groups > 1:
+        key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
+    kernel = cast("Callable[..., Tensor]", varlen_attn)  # which arguments it takes depends on the version
+    return kernel(query, key, value, bounds, bounds, longest, longest, scale=scale, window_size=(-1, 0), **more)
 
 
 def difference(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int], fast: Attend = attend) -> float:
